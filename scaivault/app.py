@@ -1,0 +1,21 @@
+"""The API as one Flask application: tables, hooks, error table. No logic."""
+
+from flask import Flask
+
+from scaivault.bootstrap import Services
+from scaivault.edge.context import RequestContext
+from scaivault.edge.dispatch import SecretPathConverter, blueprint, categories
+
+
+def create_app(services: Services) -> Flask:
+    """A WSGI application over services that need not be open yet."""
+    app = Flask("scaivault", static_folder=None)
+    # One address, one spelling: nothing is merged, redirected or guessed on the way to a policy.
+    app.url_map.merge_slashes = False
+    app.url_map.redirect_defaults = False
+    app.url_map.converters["secret"] = SecretPathConverter
+    context = RequestContext(services.origins, services.instruments, services.log, categories(services.tables))
+    context.install(app)
+    for table in services.tables:
+        app.register_blueprint(blueprint(table, services.authenticate, services.on_refusal))
+    return app

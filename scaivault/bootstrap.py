@@ -1,0 +1,273 @@
+"""The switchboard: settings in, services out. Every part is made here and handed what it needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from importlib.metadata import version as installed_version
+
+from scaivault.crypto.cursors import CursorSigner
+from scaivault.crypto.envelope import Envelope
+from scaivault.crypto.keyring import KeyRing
+from scaivault.crypto.kms.local import LocalKeys
+from scaivault.crypto.kms.timed import TimedKeys
+from scaivault.crypto.probe import KeyProbe
+from scaivault.crypto.store import StoredKeys
+from scaivault.crypto.tokens import TokenHasher
+from scaivault.edge.context import Log
+from scaivault.edge.dispatch import Authenticate, OnRefusal
+from scaivault.edge.health import Check, Readiness
+from scaivault.edge.internal import InternalListener
+from scaivault.edge.openapi import document
+from scaivault.edge.origin import Origins
+from scaivault.edge.pages import Cursors
+from scaivault.edge.routes import Routes
+from scaivault.edge.system import Build, SystemPages
+from scaivault.features.audit import jobs as audit_jobs
+from scaivault.features.audit import routes as audit_routes
+from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.identity import routes as identity_routes
+from scaivault.features.identity.service import Authenticator, Installer, TokenService
+from scaivault.features.policies import routes as policy_routes
+from scaivault.features.policies.service.guard import PolicyGuard
+from scaivault.features.policies.service.policies import PolicyService
+from scaivault.features.secrets import jobs as secret_jobs
+from scaivault.features.secrets import routes as secret_routes
+from scaivault.features.secrets.service.access import AccessNotes
+from scaivault.features.secrets.service.batch import BatchService
+from scaivault.features.secrets.service.listing import ListService
+from scaivault.features.secrets.service.secrets import SecretService
+from scaivault.features.secrets.service.trash import TrashService
+from scaivault.kernel.caller import Caller
+from scaivault.kernel.clock import SystemClock
+from scaivault.kernel.errors import VaultError
+from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.ports import Clock, KeyService
+from scaivault.observability import logs
+from scaivault.observability.instruments import Instruments
+from scaivault.settings import Settings
+from scaivault.storage.database import Database
+from scaivault.storage.epochs import Epochs
+from scaivault.storage.probe import DatabaseProbe
+from scaivault.storage.redis import RedisProbe
+from scaivault.workers.periodic import Job, Periodic
+
+VERSION = installed_version("scaivault")
+REVISION = "unknown"
+MOST_TENANT_KEYS = 10_000
+ACCESS_NOTES_SECONDS = 20.0
+AUDIT_MONTHS_SECONDS = 3_600.0
+POOL_GAUGES_SECONDS = 5.0
+READINESS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Services:
+    """All that a door needs. Nothing is connected before `open`, so that nothing crosses a fork."""
+
+    tables: Sequence[Routes]
+    authenticate: Authenticate
+    on_refusal: OnRefusal
+    origins: Origins
+    instruments: Instruments
+    log: Log
+    installer: Installer
+    policies: PolicyService
+    database: Database
+    system: SystemPages
+    upkeep: Periodic
+    watch: Periodic
+    internal: InternalListener
+
+    def open(self) -> None:
+        """Connect: enough for a command that does one thing and ends."""
+        self.database.open()
+
+    def close(self) -> None:
+        self.system.close()
+        self.database.close()
+
+    def start(self) -> None:
+        """Connect, and begin what a serving process does beside requests."""
+        self.open()
+        self.upkeep.open()
+        self.watch.open()
+        self.internal.open()
+
+    def stop(self) -> None:
+        self.internal.close()
+        self.watch.close()
+        self.upkeep.close()
+        self.close()
+
+
+@dataclass(frozen=True)
+class _Base:
+    """What every feature stands on."""
+
+    instruments: Instruments
+    log: Log
+    clock: Clock
+    database: Database
+    epochs: Epochs
+    kms: KeyService
+    ring: KeyRing
+    journal: AuditJournal
+    guard: PolicyGuard
+
+    @cached_property
+    def hasher(self) -> Callable[[], TokenHasher]:
+        return cache(lambda: TokenHasher(self.ring.system_key("tokens")))
+
+    @cached_property
+    def cursors(self) -> Cursors:
+        return Cursors(cache(lambda: CursorSigner(self.ring.system_key("cursors"))))
+
+
+def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | None = None) -> Services:
+    """Everything, wired. A test passes its own clock or KMS."""
+    base = _base(settings, clock or SystemClock(), kms or _kms(settings))
+    authenticator = Authenticator(
+        base.database,
+        base.journal,
+        base.epochs,
+        base.hasher,
+        base.clock,
+        partial(base.instruments.cache_request, "token"),
+    )
+    tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
+    policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
+    audit = AuditService(base.database, base.guard, base.clock)
+    notes = AccessNotes(base.database)
+    system = _system(settings, base)
+    tables: list[Routes] = [
+        _secrets(base, notes),
+        policy_routes.routes(policies, base.cursors),
+        identity_routes.routes(tokens, base.cursors),
+        audit_routes.routes(audit, base.cursors),
+    ]
+    tables.append(system.routes(cache(lambda: document(tables, VERSION))))
+
+    def failed(job: str, failure: Exception) -> None:
+        base.log("warn", "upkeep_failed", failure, job=job)
+
+    upkeep = Periodic(
+        [
+            Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
+            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(_gauge_pool, base)),
+            Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
+        ],
+        failed,
+    )
+    return Services(
+        tables=tables,
+        authenticate=authenticator.authenticate,
+        on_refusal=partial(_journal_refusal, base.journal),
+        origins=Origins(settings.trusted_proxies),
+        instruments=base.instruments,
+        log=base.log,
+        installer=Installer(base.database, base.hasher, base.clock),
+        policies=policies,
+        database=base.database,
+        system=system,
+        upkeep=upkeep,
+        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look)], failed),
+        internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
+    )
+
+
+def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
+    instruments = Instruments(version=VERSION, revision=REVISION)
+    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, instruments.observe_db)
+    epochs = Epochs(database)
+    timed_kms = TimedKeys(kms, instruments.observe_kms, instruments.kms_failed)
+    journal = AuditJournal(database, clock, instruments.observe_audit)
+    return _Base(
+        instruments=instruments,
+        log=logs.logger("scaivault.request"),
+        clock=clock,
+        database=database,
+        epochs=epochs,
+        kms=timed_kms,
+        ring=KeyRing(
+            StoredKeys(database),
+            timed_kms,
+            seconds_to_keep=settings.key_cache_seconds,
+            most_tenants=MOST_TENANT_KEYS,
+            on_cache=partial(instruments.cache_request, "tenant_key"),
+        ),
+        journal=journal,
+        guard=PolicyGuard(
+            database,
+            journal,
+            epochs,
+            clock,
+            instruments.policy_violation,
+            partial(instruments.cache_request, "policy"),
+        ),
+    )
+
+
+def _journal_refusal(journal: AuditJournal, caller: Caller, route: str, refusal: VaultError) -> None:
+    journal.record_alone(Entry.of(Action.REQUEST_REFUSED, caller, success=False, route=route, reason=refusal.code))
+
+
+def _gauge_pool(base: _Base) -> None:
+    base.instruments.set_pool(base.database.size, base.database.available)
+
+
+def _kms(settings: Settings) -> KeyService:
+    if settings.kms_local_key_file is None:
+        raise ValueError("settings let KMS_PROVIDER=local pass without KMS_LOCAL_KEY_FILE")
+    return LocalKeys(settings.kms_local_key_file, development=settings.scaivault_env == "development")
+
+
+def _secrets(base: _Base, notes: AccessNotes) -> Routes:
+    secrets = SecretService(
+        base.database,
+        Envelope(base.ring),
+        base.guard,
+        base.journal,
+        base.clock,
+        notes,
+        base.instruments.secret_read,
+        base.instruments.secret_write,
+    )
+    trash = TrashService(base.guard, base.journal, base.clock)
+    listing = ListService(base.database, base.guard, base.journal, base.clock)
+    batch = BatchService(secrets, listing, base.guard)
+    return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
+
+
+def _system(settings: Settings, base: _Base) -> SystemPages:
+    instruments = base.instruments
+    database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
+    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis)
+    keys = KeyProbe(base.kms, Envelope(base.ring))
+
+    def facts() -> dict[str, dict[str, object]]:
+        return {
+            "database": {"pool_size": base.database.size, "pool_available": base.database.available},
+            "redis": {"memory_used_mb": redis.memory_used_mb()},
+            "encryption": {"key_id": base.kms.key_id, "last_rotation": None},  # keys do not rotate yet
+        }
+
+    def metrics(accept: str) -> tuple[bytes, str]:
+        _gauge_pool(base)
+        return instruments.render(accept)
+
+    return SystemPages(
+        Readiness(
+            {
+                "database": Check(database.check, deadline_seconds=0.5),
+                "redis": Check(redis.check, deadline_seconds=0.5),
+                "encryption": Check(keys.check, deadline_seconds=1.0),
+            },
+            on_close=(database.close, redis.close),
+        ),
+        facts,
+        metrics,
+        base.guard,
+        base.clock,
+        Build(VERSION, REVISION),
+        metrics_are_open=settings.metrics_auth == "none",
+    )

@@ -1,0 +1,212 @@
+"""The command `scaivault`: run, prepare and check an installation."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import click
+from pydantic import SecretStr
+
+from scaivault.kernel.caller import Role
+from scaivault.kernel.errors import VaultError
+from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, variables
+
+FAULTY = 2
+GUNICORN = ("-m", "gunicorn", "--config", "python:scaivault.gunicorn_conf", "scaivault.wsgi:app")
+
+
+def release() -> str:
+    """This release's version."""
+    try:
+        return version("scaivault")
+    except PackageNotFoundError:
+        return "unreleased"
+
+
+def _id_form(prefix: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A check that an id given by hand looks like those we make."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+        if text is not None and re.fullmatch(rf"{prefix}_[a-z0-9]{{1,64}}", text, re.ASCII) is None:
+            raise click.BadParameter(f"write {prefix}_ and 1 to 64 small letters and digits")
+        return text
+
+    return check
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(release(), "--version", message="scaivault %(version)s")
+def main() -> None:
+    """ScaiVault: a multi-tenant vault for secrets, certificates and short-lived credentials."""
+
+
+@main.group()
+def server() -> None:
+    """Run and look after the server.
+
+    Every setting is an environment variable: docs/operations/configuration.md lists them all.
+    """
+
+
+@server.command(short_help="Run everything on this machine, for development.")
+def dev() -> None:
+    """Run everything on this machine, for development (`make run`).
+
+    Starts an embedded PostgreSQL and Valkey, a key file and the API, with a tenant and tokens to try it. What it needs
+    and writes is in DEV_DIR (default .dev); PORT (8443) and OPS_PORT (9464) say where it listens.
+    """
+    from scaivault.dev import supervisor  # noqa: PLC0415 - only development needs it
+
+    sys.exit(supervisor.run())
+
+
+@server.command()
+def run() -> None:
+    """Run the API in the foreground, until SIGTERM."""
+    _settings_or_exit()
+    # Gunicorn takes this process over: it must see its container's signals itself.
+    os.execv(sys.executable, [sys.executable, *GUNICORN])  # noqa: S606 - fixed arguments
+
+
+@server.command()
+def migrate() -> None:
+    """Bring the database schema up to this release.
+
+    Safe while the previous release still runs, and safe to repeat.
+    """
+    from scaivault.storage import migrate as migrations  # noqa: PLC0415 - the other commands need no database
+
+    settings = _settings_or_exit()
+    try:
+        applied = migrations.apply(settings.database_url.get_secret_value())
+    except VaultError as error:
+        _fail(f"The database was not migrated: {error.message}")
+    click.echo(f"The schema is up to date; migrations applied now: {applied}.")
+
+
+@server.command(short_help="Create the first partner, tenant and administrator.")
+@click.option("--partner-name", required=True, help="The partner (the organisation that runs tenants), in words.")
+@click.option("--tenant-name", required=True, help="Its first tenant, in words.")
+@click.option("--admin", required=True, metavar="IDENTITY", help="Who administers it, such as user:alice@example.com.")
+@click.option("--admin-name", help="The administrator's name in words.  [default: the identity]")
+@click.option(
+    "--partner-id", callback=_id_form("ptn"), help="The partner's id, such as ptn_acme.  [default: a new one]"
+)
+@click.option("--tenant-id", callback=_id_form("tnt"), help="The tenant's id, such as tnt_acme.  [default: a new one]")
+def bootstrap(
+    partner_name: str,
+    tenant_name: str,
+    admin: str,
+    admin_name: str | None,
+    partner_id: str | None,
+    tenant_id: str | None,
+) -> None:
+    """Create the first partner, tenant and administrator of an empty installation. Works once.
+
+    The administrator's token is the only line on standard output, and is never shown again.
+    """
+    from scaivault.bootstrap import build  # noqa: PLC0415 - the other commands need no services
+    from scaivault.features.identity.model import USER_ID, Identity  # noqa: PLC0415
+
+    if re.fullmatch(USER_ID, admin, re.ASCII) is None:
+        raise click.BadParameter("write user:NAME, such as user:alice@example.com", param_hint="--admin")
+    holder = Identity(admin, admin_name or admin, roles=frozenset({Role.TENANT_ADMIN}))
+    services = build(_settings_or_exit())
+    services.open()
+    try:
+        installed = services.installer.install(
+            partner_name, tenant_name, holder, partner_id=partner_id, tenant_id=tenant_id
+        )
+    except VaultError as error:
+        _fail(f"Nothing was created. {error.message}")
+    finally:
+        services.close()
+    click.echo(f"Created partner {installed.partner_id} and tenant {installed.tenant_id}.", err=True)
+    click.echo(f"The token of {admin} follows. Store it now: it is not shown again.", err=True)
+    click.echo(installed.token)
+
+
+@server.command("check-config", short_help="Say whether the configuration is sound, with every fault.")
+def check_config() -> None:
+    """Say whether the environment makes a configuration, with every fault at once. Exit 2 if not."""
+    settings = _settings_or_exit()
+    if settings.kms_local_key_file and not settings.kms_local_key_file.is_file():
+        _fail("KMS_LOCAL_KEY_FILE names no file; `scaivault server generate-key --out FILE` makes one.", FAULTY)
+    click.echo("The configuration is sound.")
+    for name in variables():
+        if not name.startswith(RATE_LIMIT_PREFIX):
+            click.echo(f"  {name:28} {_shown(getattr(settings, name.lower()))}")
+    for category, limit in settings.rate_limits.items():
+        if limit != RATE_LIMITS[category]:
+            click.echo(f"  {RATE_LIMIT_PREFIX + category:28} {limit}")
+
+
+@server.command("generate-key", short_help="Make a root key file for KMS_PROVIDER=local.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The file to make; it must not exist yet.")
+def generate_key(out: Path) -> None:
+    """Make a root key file for KMS_PROVIDER=local, readable by you alone.
+
+    Whoever loses it loses every secret; whoever has it and the database reads them all. Back it up elsewhere.
+    """
+    from scaivault.crypto.kms.local import write_key_file  # noqa: PLC0415 - the other commands need no keys
+
+    try:
+        write_key_file(out, development=False)
+    except FileExistsError:
+        _fail(f"{out} exists already and was left as it is; choose another name.")
+    except OSError as failure:
+        _fail(f"{out} could not be written: {failure.strerror}.")
+    click.echo(f"Wrote {out}. Set KMS_PROVIDER=local and KMS_LOCAL_KEY_FILE={out}, and keep a copy in a safe place.")
+
+
+@server.command()
+def openapi() -> None:
+    """Print the API's OpenAPI document. Needs no configuration."""
+    from scaivault.app import create_app  # noqa: PLC0415 - the other commands need no application
+    from scaivault.bootstrap import build  # noqa: PLC0415
+
+    placeholders = {"BASE_URL": "https://vault.example.com", "KMS_PROVIDER": "local", "KMS_LOCAL_KEY_FILE": "/none"}
+    nowhere = {"DATABASE_URL": "postgresql://nowhere", "REDIS_URL": "redis://nowhere"}
+    app = create_app(build(Settings.from_env(placeholders | nowhere)))
+    document = app.test_client().get("/v1/openapi.json").get_json()
+    click.echo(json.dumps(document, indent=2, sort_keys=True))
+
+
+def _settings_or_exit() -> Settings:
+    try:
+        return Settings.from_env()
+    except SettingsInvalid as invalid:
+        click.echo("The configuration has faults:", err=True)
+        for fault in invalid.faults:
+            click.echo(f"  {fault}", err=True)
+        sys.exit(FAULTY)
+
+
+def _shown(value: object) -> str:
+    """A setting for a person's eyes: of a URL with a password, only where it leads."""
+    match value:
+        case None | ():
+            return "-"
+        case SecretStr():
+            parts = urlsplit(value.get_secret_value())
+            port = f":{parts.port}" if parts.port else ""
+            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}"
+        case tuple():
+            return ", ".join(str(each) for each in value)
+        case _:
+            return str(value)
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

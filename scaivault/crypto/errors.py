@@ -1,0 +1,15 @@
+"""What can go wrong with keys and ciphertext. No message says anything about content."""
+
+from scaivault.kernel.errors import VaultError
+
+
+class TamperedCiphertext(VaultError):
+    """A sealed value is not what the vault sealed for this place."""
+
+
+class UnknownKeyVersion(TamperedCiphertext):
+    """A sealed value names a key version that is not in this key ring."""
+
+
+class UnsafeKeyFile(VaultError):
+    """The key file must not be used as it is."""

@@ -1,0 +1,1 @@
+"""The roots of the key chain: implementations of kernel.ports.KeyService."""

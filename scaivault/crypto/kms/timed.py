@@ -1,0 +1,45 @@
+"""A key service with a stop-watch."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from scaivault.kernel.ports import KeyService
+
+Answer = TypeVar("Answer")
+
+
+class TimedKeys:
+    """Tells how long each operation took in seconds, and which failed, then passes the outcome on unchanged."""
+
+    def __init__(self, inner: KeyService, observe: Callable[[str, float], None], failed: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._observe = observe
+        self._failed = failed
+
+    @property
+    def key_id(self) -> str:
+        return self._inner.key_id
+
+    def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
+        """Wrap `plaintext`, timed as 'encrypt'."""
+        return self._timed("encrypt", lambda: self._inner.encrypt(plaintext, context))
+
+    def decrypt(self, sealed: bytes, context: bytes) -> bytes:
+        """Undo `encrypt`, timed as 'decrypt'."""
+        return self._timed("decrypt", lambda: self._inner.decrypt(sealed, context))
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature, timed as 'sign'."""
+        return self._timed("sign", lambda: self._inner.sign(message))
+
+    def _timed(self, operation: str, call: Callable[[], Answer]) -> Answer:
+        started = time.perf_counter()
+        try:
+            return call()
+        except Exception:
+            self._failed(operation)
+            raise
+        finally:
+            # Failures are timed too: a time-out is the very latency worth seeing.
+            self._observe(operation, time.perf_counter() - started)

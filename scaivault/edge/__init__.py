@@ -1,0 +1,1 @@
+"""How we speak HTTP. No feature inside."""

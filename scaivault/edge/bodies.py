@@ -1,0 +1,134 @@
+"""Request bodies: bounded in size, depth and count before anything else looks at them, then JSON, then a type.
+
+The bounds come before authentication, so that a stranger can not make us build a large object (CVE-2025-6203).
+"""
+
+import json
+import math
+import re
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from scaivault.kernel.errors import BodyTooLarge, InvalidRequest, ValidationFailed
+
+MAX_DEPTH = 36  # 32 levels of secret data, inside a field, inside the body
+MAX_PARTS = 20_000  # commas and brackets: keys, items, objects and lists together
+MAX_FAULTS = 20
+
+# Possessive, and content with a string that never ends: linear in the body, whatever is in it.
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_STRUCTURE = re.compile(rb"[\[\]{},]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NUL_ESCAPE = re.compile(rb"\\u0000")
+
+Message = TypeVar("Message", bound=BaseModel)
+
+
+def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """The one JSON value in `raw`; InvalidRequest says what is wrong with it, never what it says."""
+    _check_structure(raw)
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not valid UTF-8.") from None
+    try:
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+    except json.JSONDecodeError as fault:
+        raise InvalidRequest(
+            f"The body is not valid JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}."
+        ) from None
+    except (ValueError, RecursionError):
+        raise InvalidRequest("The body has a number with too many digits.") from None
+    _check_characters(raw, value)
+    return value
+
+
+def _check_structure(raw: bytes) -> None:
+    depth = 0
+    for parts, match in enumerate(_STRUCTURE.finditer(_STRING.sub(b"", raw)), start=1):
+        if match[0] in b"[{":
+            depth += 1
+        elif match[0] in b"]}":
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise InvalidRequest(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        if parts > MAX_PARTS:
+            raise InvalidRequest(f"The body has more than {MAX_PARTS} keys and items.")
+
+
+def _check_characters(raw: bytes, value: object) -> None:
+    if _NUL_ESCAPE.search(raw):
+        # An escaped backslash before "u0000" is text, not a NUL; look at the parsed value to tell.
+        _refuse_character(value, "\x00", "The body contains a NUL character.")
+    if _SURROGATE_ESCAPE.search(raw):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise InvalidRequest("The body contains a lone surrogate, which is not a character.") from None
+
+
+def _refuse_character(value: object, character: str, message: str) -> None:
+    if isinstance(value, str):
+        if character in value:
+            raise InvalidRequest(message)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_character(key, character, message)
+            _refuse_character(item, character, message)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_character(item, character, message)
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InvalidRequest("An object in the body has the same key twice.")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidRequest(f"{name} is not JSON.")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise InvalidRequest("The body has a number that is out of range.")
+    return number
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """The JSON object in `raw`."""
+    value = parse_json(raw)
+    if not isinstance(value, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    return value
+
+
+def validate(kind: type[Message], value: object) -> Message:
+    """`value` as a `kind`, or ValidationFailed with `details.fields`: a reason per field, never a value."""
+    try:
+        return kind.model_validate(value)
+    except ValidationError as invalid:
+        faults = invalid.errors(include_url=False, include_context=False, include_input=False)
+        raise ValidationFailed(fields={_field(fault["loc"]): _reason(fault) for fault in faults[:MAX_FAULTS]}) from None
+
+
+def _reason(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "there is no such field"
+    return fault["msg"].removeprefix("Value error, ")
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    """`rules.0.path_pattern`. A name is shown only so far as it can be shown: the client wrote it."""
+    return ".".join(str(part)[:100] for part in location) or "body"
+
+
+def check_size(declared: int | None, most: int) -> None:
+    """BodyTooLarge before a byte is read."""
+    if declared is not None and declared > most:
+        raise BodyTooLarge(f"The body is {declared} bytes; this endpoint accepts {most}.")

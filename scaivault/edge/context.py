@@ -1,0 +1,95 @@
+"""Around every request: who and where it is from before, one count, one time and one log event after."""
+
+import time
+from collections.abc import Mapping
+from typing import Protocol
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import NotFound as NoSuchRoute
+
+from scaivault.edge import problems
+from scaivault.edge.dispatch import no_such_address
+from scaivault.edge.origin import Origins
+from scaivault.kernel.errors import VaultError
+
+UNMATCHED = "unmatched"
+# Probes and scrapes come every few seconds: worth a line to those who look for them only.
+_QUIET = frozenset({"system"})
+
+
+class Meter(Protocol):
+    """Counts and times requests."""
+
+    def request_started(self, category: str) -> None: ...
+
+    def request_ended(self, method: str, category: str, status: int, seconds: float) -> None: ...
+
+
+class Log(Protocol):
+    """Writes one event of named fields."""
+
+    def __call__(self, level: str, event: str, failure: Exception | None = None, /, **fields: object) -> None: ...
+
+
+class RequestContext:
+    """The hooks, on one Flask application."""
+
+    def __init__(self, origins: Origins, meter: Meter, log: Log, categories: Mapping[str, str]) -> None:
+        self._origins = origins
+        self._meter = meter
+        self._log = log
+        self._categories = categories
+
+    def install(self, app: Flask) -> None:
+        app.before_request(self._begin)
+        app.after_request(self._dress)
+        app.teardown_request(self._end)
+        app.register_error_handler(Exception, self._fail)
+
+    def _begin(self) -> None:
+        g.category = self._categories.get(request.endpoint or "", UNMATCHED)
+        g.origin = self._origins.read(
+            peer=request.environ.get("REMOTE_ADDR", ""),
+            forwarded_for=request.headers.get("X-Forwarded-For", ""),
+            request_id=request.headers.get("X-Request-ID"),
+            traceparent=request.headers.get("traceparent"),
+            user_agent=request.headers.get("User-Agent", ""),
+        )
+        g.status = 500
+        self._meter.request_started(g.category)
+
+    def _fail(self, failure: Exception) -> Response:
+        if isinstance(failure, NoSuchRoute):
+            failure = no_such_address(request.path)
+        g.error = failure.code if isinstance(failure, VaultError) else None
+        response = problems.render(failure, g.origin.request_id)
+        if response.status_code == 500:  # noqa: PLR2004 - ours to mend, so worth a trace
+            self._log("error", "request_failed", failure, **self._fields())
+        return response
+
+    def _dress(self, response: Response) -> Response:
+        g.status = response.status_code
+        response.headers["X-Request-ID"] = g.origin.request_id
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def _end(self, _failure: BaseException | None) -> None:
+        seconds = time.perf_counter() - g.origin.started
+        self._meter.request_ended(request.method, g.category, g.status, seconds)
+        level = "debug" if g.category in _QUIET else "info"
+        self._log(level, "request", **self._fields(), status=g.status, duration_ms=round(seconds * 1_000, 3))
+
+    def _fields(self) -> dict[str, object]:
+        fields: dict[str, object] = {
+            "request_id": g.origin.request_id,
+            "trace_id": g.origin.trace_id,
+            "method": request.method,
+            "route": request.url_rule.rule if request.url_rule else UNMATCHED,
+            "path_category": g.category,
+        }
+        if caller := g.get("caller"):
+            fields |= {"tenant_id": caller.tenant_id, "identity_id": caller.identity_id}
+        if error := g.get("error"):
+            fields["error"] = error
+        return fields

@@ -1,0 +1,179 @@
+"""From Flask's request to a route's view and back: limits, then who is asking, then types, then the view."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+from flask import Blueprint, Response, g, request
+from werkzeug.routing import BaseConverter
+
+from scaivault.edge.authn import bearer_token
+from scaivault.edge.bodies import check_size, parse_object, validate
+from scaivault.edge.messages import Reply
+from scaivault.edge.routes import Answer, Route, Routes
+from scaivault.kernel.caller import Caller, Origin
+from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
+
+_ETAG = re.compile(r'"([0-9]{1,9})"', re.ASCII)
+_AUTHORITY = re.compile(r"[a-z]+://[^/]*", re.IGNORECASE | re.ASCII)
+
+
+class SecretPathConverter(BaseConverter):
+    """Everything up to a colon, valid or not: the view decides, so that a bad path is `invalid_path` and no 404."""
+
+    regex = "[^:]*"
+    part_isolating = False
+    weight = 150
+
+
+SECRETS = "/v1/secrets/"
+
+
+def no_such_address(path: str) -> VaultError:
+    """What to say of an address that no route has: below the secrets it is a path that can not be one."""
+    if path.startswith(SECRETS):
+        return InvalidPath("A path has no colon, but for the custom methods that the API document lists.")
+    return NotFound("There is no such address in this API.")
+
+
+class Authenticate(Protocol):
+    def __call__(self, token: str, origin: Origin, tenant_id: str | None) -> Caller:
+        """The caller, or the error that says why not."""
+
+
+class OnRefusal(Protocol):
+    def __call__(self, caller: Caller, route: str, refusal: VaultError) -> None:
+        """Journal that a known caller asked for something malformed."""
+
+
+def blueprint(routes: Routes, authenticate: Authenticate, on_refusal: OnRefusal) -> Blueprint:
+    """The table as a Flask blueprint."""
+    made = Blueprint(routes.name, __name__)
+    for route in routes.table:
+        made.add_url_rule(
+            route.rule,
+            endpoint=endpoint_of(route),
+            view_func=_view(route, authenticate, on_refusal),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    return made
+
+
+def endpoint_of(route: Route) -> str:
+    """A name for the route that no other has; a blueprint's endpoints take no dots."""
+    return f"{route.method} {route.rule}".replace(".", "_")
+
+
+def categories(tables: Iterable[Routes]) -> dict[str, str]:
+    """The path category of each Flask endpoint: the closed list that metrics and logs are labelled with."""
+    return {
+        f"{routes.name}.{endpoint_of(route)}": route.category or routes.category
+        for routes in tables
+        for route in routes.table
+    }
+
+
+def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Callable[..., Response]:
+    def open_to_all(**variables: object) -> Response:
+        return _render(route, route.view(**variables, **_inputs(route, _raw_body(route))))
+
+    def for_callers(**variables: object) -> Response:
+        body = _raw_body(route)
+        caller = g.caller = authenticate(
+            bearer_token(request.headers.get("Authorization")), g.origin, request.headers.get("X-Tenant-ID")
+        )
+        try:
+            if "<secret:" in route.rule:
+                _refuse_other_spellings()
+            return _render(route, route.view(caller=caller, **variables, **_inputs(route, body)))
+        except (InvalidRequest, ValidationFailed) as refusal:
+            on_refusal(caller, route.rule, refusal)
+            raise
+
+    return open_to_all if route.is_open else for_callers
+
+
+def _raw_body(route: Route) -> dict[str, object] | None:
+    """The body's JSON object, within bounds. A body that nobody asked for is refused, and not read."""
+    length = request.content_length
+    if request.headers.get("Transfer-Encoding") is None and not length:
+        if route.body is not None:
+            raise InvalidRequest("This endpoint needs a JSON body.")
+        return None
+    if route.body is None:
+        raise InvalidRequest("This endpoint takes no body.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise InvalidRequest("The body must come without Content-Encoding.")
+    check_size(length, route.max_body_bytes)
+    try:
+        raw = request.stream.read(route.max_body_bytes + 1)
+    except Exception as broken:  # whatever the server's reader dies of: chunks that are none, a client that is gone
+        raise InvalidRequest("The body can not be read to its end.") from broken
+    check_size(len(raw), route.max_body_bytes)
+    if length is not None and len(raw) < length:
+        raise InvalidRequest("The body is shorter than its Content-Length.")
+    return parse_object(raw)
+
+
+def _refuse_other_spellings() -> None:
+    """Only the path as it is: what was decoded, merged or cut off on the way here must not reach a policy.
+
+    A percent-encoded letter, a second leading slash, a fragment: the target on the wire says something else than Flask.
+    """
+    target = str(request.environ.get("RAW_URI", "")).partition("?")[0]
+    if authority := _AUTHORITY.match(target):
+        target = target[authority.end() :]
+    if target != request.root_path + request.path:
+        raise InvalidPath
+
+
+def _inputs(route: Route, body: dict[str, object] | None) -> dict[str, object]:
+    inputs: dict[str, object] = {}
+    if route.body is not None:
+        inputs["body"] = validate(route.body, body)
+    if route.query is not None:
+        inputs["query"] = validate(route.query, _single_values())
+    elif request.args:
+        raise InvalidRequest("This endpoint takes no query parameters.")
+    if route.takes_if_match:
+        inputs["if_match"] = _expected_version()
+    elif request.headers.get("If-Match") is not None:
+        raise InvalidRequest("This endpoint takes no If-Match.")
+    return inputs
+
+
+def _single_values() -> dict[str, str]:
+    try:
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query is not UTF-8 text.") from None
+    values = request.args.to_dict(flat=False)
+    if repeated := sorted(name[:100] for name, given in values.items() if len(given) > 1):
+        raise InvalidRequest("A query parameter is given more than once.", parameters=repeated[:10])
+    for name, given in values.items():
+        if "\x00" in name or "\x00" in given[0]:
+            raise InvalidRequest("A query parameter contains a NUL character.")
+    return {name: given[0] for name, given in values.items()}
+
+
+def _expected_version() -> int | None:
+    """The version in `If-Match: "3"`; 0 for `If-None-Match: *`, which wants there to be none."""
+    match, none_match = request.headers.get("If-Match"), request.headers.get("If-None-Match")
+    if none_match is not None:
+        if none_match.strip() != "*" or match is not None:
+            raise InvalidRequest("If-None-Match takes * alone, and not together with If-Match.")
+        return 0
+    if match is None:
+        return None
+    version = _ETAG.fullmatch(match.strip())
+    if version is None:
+        raise InvalidRequest('If-Match takes one version in quotes, such as "3".')
+    return int(version[1])
+
+
+def _render(route: Route, result: Reply | Answer) -> Response:
+    answer = result if isinstance(result, Answer) else Answer(result, route.status)
+    body = answer.reply.model_dump_json() if answer.reply is not None else answer.body
+    return Response(body, answer.status, dict(answer.headers), content_type=answer.content_type if body else None)

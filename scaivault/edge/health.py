@@ -1,0 +1,120 @@
+"""Is it alive, can it serve, and how does it feel: answers that are right, and cheap to ask for."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooSlow
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from scaivault.kernel.errors import Unavailable
+
+CACHE_SECONDS = 1.0
+BAD_RESULTS_BEFORE_NOT_READY = 2
+
+
+class Condition(StrEnum):
+    """The closed vocabulary of unauthenticated health answers: never an exception's text."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A dependency's proof of life. `probe` returns when it is well and raises when it is not."""
+
+    probe: Callable[[], None]
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found. `latency_ms` is None if it did not come back in time."""
+
+    condition: Condition
+    latency_ms: float | None
+
+
+@dataclass(slots=True)
+class _Watch:
+    check: Check
+    running: Future[float] | None = None
+    bad_in_a_row: int = 0
+    last: Finding = field(default_factory=lambda: Finding(Condition.OK, None))
+
+
+class Readiness:
+    """All checks at once, each with its deadline; one round in flight, its result good for a second.
+
+    A component is reported bad from the second bad result in a row on, or at once if it has never been well: one
+    slow answer must not empty the load balancer, and a fresh process must not claim what it has not seen.
+    """
+
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        on_close: Sequence[Callable[[], None]] = (),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # As if bad already, so that the first bad result counts.
+        self._watches = {
+            name: _Watch(check, bad_in_a_row=BAD_RESULTS_BEFORE_NOT_READY) for name, check in checks.items()
+        }
+        self._on_close = on_close
+        self._monotonic = monotonic
+        self._turn = threading.Lock()
+        self._workers = ThreadPoolExecutor(len(checks), thread_name_prefix="readiness")
+        self._findings: Mapping[str, Finding] = {}
+        self._looked_at = float("-inf")
+
+    def findings(self) -> Mapping[str, Finding]:
+        """Each component's finding, at most a second old."""
+        with self._turn:
+            if self._monotonic() - self._looked_at > CACHE_SECONDS:
+                self._look()
+                self._looked_at = self._monotonic()
+            return self._findings
+
+    def close(self) -> None:
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        for close in self._on_close:
+            close()
+
+    def _look(self) -> None:
+        started = self._monotonic()
+        for watch in self._watches.values():
+            # A probe that hangs keeps its thread; it is not asked again until it has come back.
+            if watch.running is None or watch.running.done():
+                watch.running = self._workers.submit(_timed, watch.check.probe)
+        self._findings = {name: self._settle(watch, started) for name, watch in self._watches.items()}
+
+    def _settle(self, watch: _Watch, started: float) -> Finding:
+        finding = self._await(watch, started)
+        if finding.condition is Condition.OK:
+            watch.bad_in_a_row, watch.last = 0, finding
+            return finding
+        watch.bad_in_a_row += 1
+        return finding if watch.bad_in_a_row >= BAD_RESULTS_BEFORE_NOT_READY else watch.last
+
+    def _await(self, watch: _Watch, started: float) -> Finding:
+        if watch.running is None:
+            return Finding(Condition.ERROR, None)
+        left = max(0.0, started + watch.check.deadline_seconds - self._monotonic())
+        try:
+            return Finding(Condition.OK, watch.running.result(timeout=left) * 1_000)
+        except TooSlow:
+            return Finding(Condition.TIMEOUT, None)
+        except Unavailable:
+            return Finding(Condition.UNREACHABLE, None)
+        except Exception:  # noqa: BLE001 - whatever a probe dies of, the answer is a word of the vocabulary
+            return Finding(Condition.ERROR, None)
+
+
+def _timed(probe: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    probe()
+    return time.perf_counter() - started

@@ -1,0 +1,100 @@
+"""The internal listener: probes and metrics without authentication, on an address of their own.
+
+A thread in every worker on one shared port (SO_REUSEPORT), so that an answer never waits for a request thread: a
+probe must tell a busy process from a dead one. It serves a handful of paths and knows nothing of Flask.
+"""
+
+import socket
+import socketserver
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+CONNECTION_SECONDS = 5.0
+MOST_CONNECTIONS = 16
+LOOK_UP_SECONDS = 0.05  # how often it looks whether it is to end: what a worker's last moments take
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A ready answer."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+Serve = Callable[[str], Page]  # from the Accept header
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = CONNECTION_SECONDS
+    server_version = "scaivault"
+    sys_version = ""
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        serve = self.server.pages.get(self.path.partition("?")[0])
+        page = serve(self.headers.get("Accept", "")) if serve else Page(404, "text/plain", b"not found\n")
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.body)
+
+    do_HEAD = do_GET  # noqa: N815 - the base class's names
+
+    def log_message(self, *_arguments: object) -> None:
+        """A probe a second is not news."""
+
+
+class _Server(socketserver.ThreadingMixIn, HTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    allow_reuse_port = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve]) -> None:
+        self.pages = pages
+        self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: object, client_address: object) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)  # type: ignore[arg-type]
+        else:
+            self.shutdown_request(request)  # type: ignore[arg-type]
+
+    def process_request_thread(self, request: object, client_address: object) -> None:
+        try:
+            super().process_request_thread(request, client_address)  # type: ignore[arg-type]
+        finally:
+            self._places.release()
+
+    def handle_error(self, _request: object, _client_address: object) -> None:
+        """A client that hung up. Nothing of it may reach standard error."""
+
+
+class InternalListener:
+    """Serves `pages` at `address` from a thread of its own, from `open` to `close`."""
+
+    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve]) -> None:
+        self._address = address
+        self._pages = pages
+        self._server: _Server | None = None
+
+    def open(self) -> None:
+        self._server = _Server(self._address, self._pages)
+        serve = partial(self._server.serve_forever, LOOK_UP_SECONDS)
+        threading.Thread(target=serve, name="internal-listener", daemon=True).start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None

@@ -1,0 +1,77 @@
+"""What bodies, queries and answers are made of. The types that validate are the types that document."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import WithJsonSchema as JsonSchema
+
+from scaivault.kernel.durations import parse_duration
+from scaivault.kernel.errors import InvalidDuration
+
+
+class Body(BaseModel):
+    """A JSON request body: unknown fields are refused by name, types are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Query(BaseModel):
+    """A query string: unknown parameters are refused by name, text is read as the declared type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reply(BaseModel):
+    """A JSON answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Page(Query):
+    """A piece of a collection."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    cursor: Annotated[str, Field(max_length=2048)] | None = None
+
+
+class PageReply(Reply):
+    """`cursor` is what to ask for the next piece with; null when `has_more` is false."""
+
+    cursor: str | None
+    has_more: bool
+
+
+def _duration(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise InvalidDuration
+    return parse_duration(value)
+
+
+def _flag(value: object) -> bool:
+    if value not in {"true", "false", True, False}:
+        raise ValueError("'true' or 'false'")
+    return value in {"true", True}
+
+
+def _timestamp(instant: datetime) -> str:
+    # Not strftime: it writes the year 723 with three digits.
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _readable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+_DURATION_SCHEMA: dict[str, Any] = {"type": "string", "pattern": "^[0-9]{1,9}[smhd]$", "examples": ["90d"]}
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), JsonSchema(_DURATION_SCHEMA)]
+Timestamp = Annotated[
+    datetime, PlainSerializer(_timestamp, return_type=str), JsonSchema({"type": "string", "format": "date-time"})
+]
+Flag = Annotated[bool, BeforeValidator(_flag), JsonSchema({"type": "boolean"})]
+Instant = Annotated[AwareDatetime, Field(strict=False)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_readable)]
+Text = Annotated[str, Field(max_length=2_000)]

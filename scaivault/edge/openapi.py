@@ -1,0 +1,195 @@
+"""OpenAPI 3.1, made from the very tables and types that serve."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from scaivault.edge.problems import status_of
+from scaivault.edge.routes import Route, Routes
+from scaivault.kernel import errors
+from scaivault.kernel.errors import VaultError
+from scaivault.kernel.paths import MAX_PATH_CHARACTERS, MAX_PATH_SEGMENTS, SEGMENT
+
+_VARIABLE = re.compile(r"<(?:([a-z]+):)?([a-z_]+)>")
+_REF = "#/components/schemas/{model}"
+_NULL = {"type": "null"}
+_VARIABLE_SCHEMAS = {
+    "": {"type": "string", "minLength": 1},
+    "secret": {
+        "type": "string",
+        "maxLength": MAX_PATH_CHARACTERS,
+        "pattern": f"^{SEGMENT}(/{SEGMENT}){{0,{MAX_PATH_SEGMENTS - 1}}}$",
+        "examples": ["app/db"],
+        "description": "A secret's path, its slashes as they are: percent-encoded characters are refused.",
+    },
+}
+_ERROR_SCHEMA = {
+    "type": "object",
+    "required": ["error"],
+    "additionalProperties": False,
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "message", "request_id"],
+            "additionalProperties": False,
+            "properties": {
+                "code": {"type": "string"},
+                "message": {"type": "string"},
+                "details": {"type": "object"},
+                "request_id": {"type": "string"},
+            },
+        }
+    },
+}
+_HEADERS = {
+    "X-Request-ID": {"description": "The client's own if it was well formed, else a new one.", "required": True},
+    "WWW-Authenticate": {"description": "The challenge of RFC 9110.", "required": True},
+    "Retry-After": {"description": "Seconds.", "required": True},
+}
+_HEADERS_OF = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+Schemas = Mapping[Any, Any]  # (message type, mode) to its schema; pydantic's key type is wider than ours
+
+
+def document(tables: Iterable[Routes], version: str) -> bytes:
+    """The whole API as JSON."""
+    routes = [(table, route) for table in tables for route in table.table]
+    schemas, definitions = models_json_schema(_models(route for _, route in routes), ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for table, route in routes:
+        operation = _operation(table, route, schemas)
+        paths.setdefault(_VARIABLE.sub(r"{\2}", route.rule), {})[route.method.lower()] = operation
+    return json.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {
+                "title": "ScaiVault",
+                "version": version,
+                "description": "A multi-tenant vault. Errors carry `error.code`; branch on that.",
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            },
+            "servers": [{"url": "/"}],
+            "security": [{"bearer": []}],
+            "tags": [{"name": name} for name in sorted({table.name for table, _ in routes})],
+            "paths": paths,
+            "components": {
+                "schemas": {**definitions.get("$defs", {}), "Error": _ERROR_SCHEMA},
+                "headers": {name: {**header, "schema": {"type": "string"}} for name, header in _HEADERS.items()},
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+    ).encode()
+
+
+def _models(routes: Iterable[Route]) -> list[tuple[type[BaseModel], JsonSchemaMode]]:
+    wanted: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
+    for route in routes:
+        if route.body is not None:
+            wanted[(route.body, "validation")] = None
+        if route.reply is not None:
+            wanted[(route.reply, "serialization")] = None
+    return list(wanted)
+
+
+def _operation(table: Routes, route: Route, schemas: Schemas) -> dict[str, Any]:
+    place = _VARIABLE.sub(r"\2", route.rule.removeprefix("/v1"))
+    operation: dict[str, Any] = {
+        "operationId": re.sub(r"[^a-z]+", "_", f"{route.method} {place}".lower()),
+        "summary": route.summary,
+        "tags": [table.name],
+        "parameters": _parameters(route),
+        "responses": _responses(route, schemas),
+    }
+    if route.scope is not None:
+        operation["description"] = f"Needs the scope `{route.scope.value}`."
+    if route.is_open:
+        operation["security"] = []
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _json(schemas[(route.body, "validation")])}
+    return operation
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    parameters = [
+        _parameter("path", name, _VARIABLE_SCHEMAS[converter], is_required=True)
+        for converter, name in _VARIABLE.findall(route.rule)
+    ]
+    if route.query is not None:
+        schema = route.query.model_json_schema(ref_template=_REF)
+        parameters += [
+            _parameter("query", name, _spoken(_inlined(of, schema)), is_required=name in schema.get("required", ()))
+            for name, of in schema["properties"].items()
+        ]
+    if route.takes_if_match:
+        parameters.append(_parameter("header", "If-Match", {"type": "string", "pattern": '^"[0-9]{1,9}"$'}))
+    return parameters
+
+
+def _parameter(place: str, name: str, schema: object, *, is_required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": is_required, "schema": schema}
+
+
+def _inlined(schema: Any, root: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON schema is any JSON
+    """`schema` with references to the root's own definitions replaced by them."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+        return {key: _inlined(value, root) for key, value in schema.items()}
+    return [_inlined(item, root) for item in schema] if isinstance(schema, list) else schema
+
+
+def _spoken(schema: dict[str, Any]) -> dict[str, Any]:
+    """What a query string can say: a parameter that may be null is one that may be left out."""
+    said = {key: value for key, value in schema.items() if value is not None}
+    alternatives = [each for each in said.pop("anyOf", ()) if each != _NULL]
+    if len(alternatives) == 1:
+        return {**said, **alternatives[0]}
+    return {**said, "anyOf": alternatives} if alternatives else said
+
+
+def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    for status in {route.status, *route.other_statuses}:
+        responses[str(status)] = {"description": route.summary, "headers": _headers(status)}
+        if status == HTTPStatus.NO_CONTENT:
+            continue
+        if route.reply is not None:
+            responses[str(status)]["content"] = _json(schemas[(route.reply, "serialization")])
+        else:
+            responses[str(status)]["content"] = {kind: {"schema": {"type": "string"}} for kind in route.text_types}
+    for status, codes in _failures(route).items():
+        failure = {
+            "description": ", ".join(sorted(codes)),
+            "headers": _headers(status),
+            "content": _json({"$ref": "#/components/schemas/Error"}),
+        }
+        responses.setdefault(str(status), failure)
+    return dict(sorted(responses.items()))
+
+
+def _headers(status: int) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *_HEADERS_OF.get(status, ()))}
+
+
+def _failures(route: Route) -> dict[int, set[str]]:
+    kinds: list[type[VaultError]] = [errors.InvalidRequest, errors.Unavailable, *route.errors]
+    if route.body is not None:
+        kinds += [errors.BodyTooLarge, errors.ValidationFailed]
+    if route.query is not None:
+        kinds += [errors.ValidationFailed]
+    if not route.is_open:
+        kinds += [errors.Unauthenticated, errors.TokenInvalid, errors.TokenExpired, errors.TokenRevoked]
+        kinds += [errors.AccessDenied, errors.InsufficientScope, errors.TenantAccessDenied]
+    failures: dict[int, set[str]] = {}
+    for kind in kinds:
+        if (status := status_of(kind)) is not None:
+            failures.setdefault(status, set()).add(kind.code)
+    return failures
+
+
+def _json(schema: object) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}

@@ -1,0 +1,63 @@
+"""A route is data: what it answers to, what it takes and gives.
+
+Flask, the OpenAPI document and the URL-map test are all made from the same table.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import RootModel
+
+from scaivault.edge.messages import Body, Query, Reply
+from scaivault.kernel.caller import Scope
+from scaivault.kernel.errors import VaultError
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that differs from its route's usual status, carries headers, or is no JSON message but a `body`."""
+
+    reply: Reply | None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation.
+
+    `view` is called with `caller` (unless `is_open`), the rule's variables, and `body` and `query` where declared.
+    `scope` is what the service behind it requires, for the documentation and the URL-map test; None is any token. A
+    `reply` that can be one of several messages is documented as their RootModel. With `takes_if_match` the view gets
+    the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
+    are documented beside `status`, `text_types` of an answer that is no JSON.
+    """
+
+    method: str
+    rule: str
+    view: Callable[..., Reply | Answer]
+    summary: str
+    scope: Scope | None = None
+    body: type[Body] | None = None
+    query: type[Query] | None = None
+    reply: type[Reply] | type[RootModel[Any]] | None = None
+    status: int = 200
+    errors: Sequence[type[VaultError]] = ()
+    is_open: bool = False
+    max_body_bytes: int = 64 * 1024
+    takes_if_match: bool = False
+    category: str | None = None
+    other_statuses: Sequence[int] = ()
+    text_types: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """A feature's table of routes under one path category."""
+
+    name: str
+    category: str
+    table: Sequence[Route]

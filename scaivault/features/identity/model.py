@@ -1,0 +1,96 @@
+"""Tokens and those they speak for."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from scaivault.kernel.caller import IdentityType, Principal, Role, Scope
+
+DEFAULT_TOKEN_LIFETIME = timedelta(days=90)
+LONGEST_TOKEN_LIFETIME = timedelta(days=366)
+MAX_LIVE_TOKENS = 100
+
+USER_ID = r"user:[A-Za-z0-9._%+@-]{1,200}"
+SERVICE_ACCOUNT_ID = r"sa:[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+GROUP_ID = r"group:[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_USER = re.compile(USER_ID, re.ASCII)
+
+
+def identity_type_of(identity_id: str) -> IdentityType:
+    """The type that an identity's id says it is."""
+    return IdentityType.USER if _USER.fullmatch(identity_id) else IdentityType.SERVICE_ACCOUNT
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A token with all that stands behind it, as one look-up finds it. `epoch` is its tenant's, of the same instant."""
+
+    id: str
+    tenant_id: str
+    partner_id: str
+    identity_id: str
+    identity_type: str
+    display_name: str
+    scopes: list[str]
+    groups: list[str]
+    roles: list[str]
+    digest: bytes = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+    is_suspended: bool
+    epoch: int
+
+    def principal(self) -> Principal:
+        return Principal(
+            token_id=self.id,
+            partner_id=self.partner_id,
+            tenant_id=self.tenant_id,
+            identity_id=self.identity_id,
+            identity_type=IdentityType(self.identity_type),
+            display_name=self.display_name,
+            scopes=frozenset(map(Scope, self.scopes)),
+            groups=frozenset(self.groups),
+            roles=frozenset(map(Role, self.roles)),
+            token_expires_at=self.expires_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSummary:
+    """A token as lists show it."""
+
+    id: str
+    name: str
+    identity_id: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token at the only moment its text is known."""
+
+    summary: TokenSummary
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One who may hold tokens in a tenant."""
+
+    id: str
+    display_name: str
+    groups: frozenset[str] = frozenset()
+    roles: frozenset[Role] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What the first start of an installation made."""
+
+    partner_id: str
+    tenant_id: str
+    token: str = field(repr=False)

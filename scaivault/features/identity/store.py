@@ -1,0 +1,160 @@
+"""SQL of partners, tenants, identities and tokens."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from scaivault.features.identity.model import Identity, TokenRow, TokenSummary, identity_type_of
+from scaivault.storage.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    groups: list[str]
+
+
+def find_token(session: Session, digest: bytes) -> TokenRow | None:
+    """The token of this digest. The one look-up without a tenant in its predicate: it is how the tenant is learnt."""
+    return session.one(
+        TokenRow,
+        """
+        SELECT tokens.id, tokens.tenant_id, tenants.partner_id, tokens.identity_id, identities.identity_type,
+               identities.display_name, tokens.scopes, identities.groups, identities.roles, tokens.digest,
+               tokens.created_at, tokens.expires_at, tokens.revoked_at,
+               tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended,
+               tenants.authority_epoch AS epoch
+          FROM tokens
+          JOIN identities ON identities.tenant_id = tokens.tenant_id AND identities.id = tokens.identity_id
+          JOIN tenants ON tenants.id = tokens.tenant_id
+          JOIN partners ON partners.id = tenants.partner_id
+         WHERE tokens.digest = %(digest)s
+        """,
+        digest=digest,
+    )
+
+
+def add_token(tx: Session, tenant_id: str, token: TokenSummary, digest: bytes) -> None:
+    tx.run(
+        """
+        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at)
+        VALUES (%(id)s, %(tenant_id)s, %(identity_id)s, %(name)s, %(scopes)s, %(digest)s, %(created_at)s,
+                %(expires_at)s)
+        """,
+        id=token.id,
+        tenant_id=tenant_id,
+        identity_id=token.identity_id,
+        name=token.name,
+        scopes=token.scopes,
+        digest=digest,
+        created_at=token.created_at,
+        expires_at=token.expires_at,
+    )
+
+
+def list_tokens(
+    session: Session, tenant_id: str, identity_id: str | None, after: str | None, limit: int
+) -> list[TokenSummary]:
+    """Tokens by age, newest first; of one identity, or of the tenant."""
+    return session.many(
+        TokenSummary,
+        """
+        SELECT id, name, identity_id, scopes, created_at, expires_at, revoked_at
+          FROM tokens
+         WHERE tenant_id = %(tenant_id)s
+           AND (%(identity_id)s::text IS NULL OR identity_id = %(identity_id)s)
+           AND (%(after)s::text IS NULL OR id < %(after)s)
+         ORDER BY id DESC
+         LIMIT %(limit)s
+        """,
+        tenant_id=tenant_id,
+        identity_id=identity_id,
+        after=after,
+        limit=limit,
+    )
+
+
+def count_live_tokens(session: Session, tenant_id: str, identity_id: str, now: datetime) -> int:
+    row = session.one(
+        _Count,
+        """
+        SELECT count(*) AS count
+          FROM tokens
+         WHERE tenant_id = %(tenant_id)s AND identity_id = %(identity_id)s
+           AND revoked_at IS NULL AND expires_at > %(now)s
+        """,
+        tenant_id=tenant_id,
+        identity_id=identity_id,
+        now=now,
+    )
+    return row.count if row else 0
+
+
+def change_token_revoked(tx: Session, tenant_id: str, identity_id: str | None, token_id: str, now: datetime) -> int:
+    """Revoke a live token, of one identity or of the tenant; how many there were."""
+    return tx.run(
+        """
+        UPDATE tokens
+           SET revoked_at = %(now)s
+         WHERE tenant_id = %(tenant_id)s AND id = %(token_id)s AND revoked_at IS NULL
+           AND (%(identity_id)s::text IS NULL OR identity_id = %(identity_id)s)
+        """,
+        tenant_id=tenant_id,
+        identity_id=identity_id,
+        token_id=token_id,
+        now=now,
+    )
+
+
+def find_groups(session: Session, tenant_id: str, identity_id: str) -> frozenset[str]:
+    row = session.one(
+        _Groups,
+        "SELECT groups FROM identities WHERE tenant_id = %(tenant_id)s AND id = %(identity_id)s",
+        tenant_id=tenant_id,
+        identity_id=identity_id,
+    )
+    return frozenset(row.groups) if row else frozenset()
+
+
+def add_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
+    """Add the identity, or bring its name, groups and roles up to date."""
+    tx.run(
+        """
+        INSERT INTO identities (tenant_id, id, identity_type, display_name, groups, roles)
+        VALUES (%(tenant_id)s, %(id)s, %(identity_type)s, %(display_name)s, %(groups)s, %(roles)s)
+            ON CONFLICT ON CONSTRAINT identities_pkey
+            DO UPDATE SET display_name = excluded.display_name, groups = excluded.groups, roles = excluded.roles
+        """,
+        tenant_id=tenant_id,
+        id=identity.id,
+        identity_type=identity_type_of(identity.id).value,
+        display_name=identity.display_name,
+        groups=sorted(identity.groups),
+        roles=sorted(identity.roles),
+    )
+
+
+def claim_installation(tx: Session) -> None:
+    """Wait for any other installer: the first one in decides."""
+    tx.run("LOCK TABLE partners IN SHARE ROW EXCLUSIVE MODE")
+
+
+def count_tenants(session: Session) -> int:
+    row = session.one(_Count, "SELECT count(*) AS count FROM tenants")
+    return row.count if row else 0
+
+
+def add_partner(tx: Session, partner_id: str, name: str) -> None:
+    tx.run("INSERT INTO partners (id, name) VALUES (%(id)s, %(name)s)", id=partner_id, name=name)
+
+
+def add_tenant(tx: Session, tenant_id: str, partner_id: str, name: str) -> None:
+    tx.run(
+        "INSERT INTO tenants (id, partner_id, name) VALUES (%(id)s, %(partner_id)s, %(name)s)",
+        id=tenant_id,
+        partner_id=partner_id,
+        name=name,
+    )

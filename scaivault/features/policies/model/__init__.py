@@ -1,0 +1,1 @@
+"""Policies as values: rules, conditions, bindings, and what they come to. No I/O."""

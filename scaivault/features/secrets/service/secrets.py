@@ -1,0 +1,204 @@
+"""One secret: read, write, look at its history."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from scaivault.crypto.envelope import Envelope, Place, Sealed
+from scaivault.crypto.errors import TamperedCiphertext
+from scaivault.crypto.keys import TenantKeys
+from scaivault.features.secrets import store
+from scaivault.features.secrets.errors import SecretNotFound, SecretUnreadable, VersionNotFound
+from scaivault.features.secrets.model import (
+    Metadata,
+    Options,
+    SealedVersion,
+    Secret,
+    Version,
+    Write,
+    Written,
+    live,
+    merged,
+    tags_of,
+)
+from scaivault.features.secrets.service.access import AccessNotes
+from scaivault.features.secrets.service.trash import claim
+from scaivault.kernel.caller import Caller, Permission
+from scaivault.kernel.errors import NotFound
+from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.paths import SecretPath
+from scaivault.kernel.plaintext import Plaintext
+from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.storage.database import Database, Session
+
+
+class SecretService:
+    """What a caller may do with the secret at one path."""
+
+    def __init__(
+        self,
+        database: Database,
+        envelope: Envelope,
+        guard: Guard,
+        journal: Journal[Session],
+        clock: Clock,
+        access: AccessNotes,
+        on_read: Callable[[str, str], None],
+        on_write: Callable[[str], None],
+    ) -> None:
+        self._database = database
+        self._envelope = envelope
+        self._guard = guard
+        self._journal = journal
+        self._clock = clock
+        self._access = access
+        self._on_read = on_read
+        self._on_write = on_write
+
+    def read(self, caller: Caller, path: SecretPath, version: int | None) -> tuple[SealedVersion, Plaintext]:
+        """The current version's value, or an older one's. SecretNotFound, VersionNotFound.
+
+        One round trip: the look-up and its audit row are one durable statement, and the value is opened after it.
+        The tenant's keys come first, so that an absent KMS fails the read before the trail says that it succeeded.
+        """
+        self._guard.require(caller, Permission.READ, path)
+        keys, now = self._keys(caller), self._clock.now()
+        found = self._journal.find(
+            SealedVersion,
+            store.FIND_READABLE_VERSION,
+            {"tenant_id": caller.tenant_id, "path": path, "version": version, "now": now},
+            Entry.of(Action.READ, caller, path, version=version),
+        )
+        if found is None:
+            raise self._absence(caller, path, version)
+        plaintext = self._open(caller, keys, found)
+        self._access.note(caller.tenant_id, path, now, caller.identity_id)
+        self._on_read(caller.tenant_id, found.secret_type)
+        return found, plaintext
+
+    def write(self, caller: Caller, path: SecretPath, write: Write) -> Written:
+        """Store the next version. VersionConflict if `expected_version` is not the current one, SecretExists."""
+        self._guard.require(caller, Permission.WRITE, path)
+        keys = self._keys(caller)
+        with self._journal.operation(Action.WRITE, caller, path) as tx:
+            secret = claim(tx, caller.tenant_id, path, self._clock.now())
+            written = self._add_version(tx, caller, keys, path, secret, write)
+            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version))
+        self._on_write(caller.tenant_id)
+        return written
+
+    def roll_back(self, caller: Caller, path: SecretPath, version: int, expected_version: int | None = None) -> Written:
+        """Write an old version again as the next one. VersionNotFound if it is not there any more, VersionConflict."""
+        self._guard.require(caller, Permission.WRITE, path)
+        keys = self._keys(caller)
+        with self._journal.operation(Action.WRITE, caller, path) as tx:
+            secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
+            old = store.find_version(tx, caller.tenant_id, path, version)
+            if old is None:
+                raise VersionNotFound
+            write = Write(self._open(caller, keys, old), expected_version=expected_version)
+            written = self._add_version(tx, caller, keys, path, secret, write)
+            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version, rollback_to=version))
+        self._on_write(caller.tenant_id)
+        return written
+
+    def read_metadata(self, caller: Caller, path: SecretPath) -> Secret:
+        """All but the value."""
+        self._guard.require(caller, Permission.LIST, path)
+        with self._database.session() as session:
+            secret = store.find_secret(session, caller.tenant_id, path)
+        self._record_look(caller, path, "metadata", success=secret is not None and secret.deleted_at is None)
+        return live(secret)
+
+    def list_versions(self, caller: Caller, path: SecretPath) -> tuple[Secret, list[Version]]:
+        """The secret's history, newest first."""
+        self._guard.require(caller, Permission.LIST, path)
+        with self._database.session() as session:
+            secret = store.find_secret(session, caller.tenant_id, path)
+            versions = store.list_versions(session, caller.tenant_id, path)
+        self._record_look(caller, path, "versions", success=secret is not None and secret.deleted_at is None)
+        return live(secret), versions
+
+    def change_metadata(
+        self, caller: Caller, path: SecretPath, change: Metadata, options: Options, expected_version: int | None
+    ) -> Secret:
+        """Lay `change` over the metadata and `options` over the options; no new version. VersionConflict."""
+        self._guard.require(caller, Permission.WRITE, path)
+        with self._journal.operation(Action.WRITE, caller, path) as tx:
+            secret = live(store.claim_secret(tx, caller.tenant_id, path))
+            secret.check_writable(expected_version)
+            now = self._clock.now()
+            kept = secret.with_options(options, now)
+            changed = replace(kept, metadata=merged(secret.metadata, change), updated_at=now)
+            self._change(tx, caller, secret, changed)
+            self._prune(tx, caller, changed)
+            self._journal.record(
+                tx, Entry.of(Action.WRITE, caller, path, changed="metadata", fields=sorted({*change, *options.named()}))
+            )
+        return changed
+
+    def _add_version(
+        self, tx: Session, caller: Caller, keys: TenantKeys, path: SecretPath, secret: Secret | None, write: Write
+    ) -> Written:
+        now = self._clock.now()
+        before = secret or Secret.unwritten(path, now)
+        before.check_writable(write.expected_version)
+        after = before.after(write, now)
+        if secret is not None:
+            self._change(tx, caller, before, after)
+        elif store.add_secret(tx, caller.tenant_id, after):
+            self._tag(tx, caller, after)
+        else:
+            # Another writer has created it meanwhile, and has committed: this write comes after that one.
+            return self._add_version(tx, caller, keys, path, claim(tx, caller.tenant_id, path, now), write)
+        place = Place(caller.principal.partner_id, caller.tenant_id, path, after.current_version)
+        sealed = self._envelope.seal(keys, place, write.plaintext)
+        version = Version(after.current_version, now, caller.identity_id, None)
+        store.add_version(tx, caller.tenant_id, path, version, sealed.sealed, sealed.wrapped_key)
+        self._prune(tx, caller, after)
+        return Written(path, version.version, now)
+
+    def _change(self, tx: Session, caller: Caller, before: Secret, after: Secret) -> None:
+        store.change_secret(tx, caller.tenant_id, after)
+        if tags_of(before.metadata) != tags_of(after.metadata):
+            store.remove_tags(tx, caller.tenant_id, after.path)
+            self._tag(tx, caller, after)
+
+    def _tag(self, tx: Session, caller: Caller, secret: Secret) -> None:
+        if tags := tags_of(secret.metadata):
+            store.add_tags(tx, caller.tenant_id, secret.path, sorted(tags))
+
+    def _prune(self, tx: Session, caller: Caller, secret: Secret) -> None:
+        if secret.oldest_kept > 1:
+            store.remove_versions_before(tx, caller.tenant_id, secret.path, secret.oldest_kept)
+
+    def _keys(self, caller: Caller) -> TenantKeys:
+        return self._envelope.keys_for(caller.principal.partner_id, caller.tenant_id)
+
+    def _open(self, caller: Caller, keys: TenantKeys, found: SealedVersion) -> Plaintext:
+        place = Place(caller.principal.partner_id, caller.tenant_id, found.path, found.version)
+        try:
+            return self._envelope.open(keys, place, Sealed(found.sealed, found.wrapped_key))
+        except TamperedCiphertext as tampered:
+            # The look-up's entry says that the row was found; this one, that nobody got to see it.
+            self._journal.record_alone(
+                Entry.of(
+                    Action.READ,
+                    caller,
+                    SecretPath(found.path),
+                    success=False,
+                    version=found.version,
+                    reason="unreadable",
+                )
+            )
+            raise SecretUnreadable from tampered
+
+    def _absence(self, caller: Caller, path: SecretPath, version: int | None) -> NotFound:
+        """Why there is nothing to read. Already journalled, by the look-up that found nothing."""
+        with self._database.session() as session:
+            secret = live(store.find_secret(session, caller.tenant_id, path))
+        if secret.expires_at is not None and secret.expires_at <= self._clock.now():
+            return SecretNotFound("The secret at this path has expired.")
+        return VersionNotFound(version=version or secret.current_version)
+
+    def _record_look(self, caller: Caller, path: SecretPath, what: str, *, success: bool) -> None:
+        self._journal.record_alone(Entry.of(Action.LIST, caller, path, success=success, view=what))

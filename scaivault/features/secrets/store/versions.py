@@ -1,0 +1,115 @@
+"""The versions of a secret."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
+
+from scaivault.features.secrets.model import SealedVersion, Version
+from scaivault.storage.database import Session
+
+# Run by Journal.find, which adds the audit row to the same statement: a row comes back only if the value may be shown.
+FIND_READABLE_VERSION: Final[LiteralString] = """
+    SELECT secrets.path, secrets.secret_type, secrets.metadata, secrets.created_at, secrets.updated_at,
+           secrets.expires_at, secrets.last_accessed_at, versions.version,
+           versions.created_at AS version_created_at, versions.sealed, versions.wrapped_key
+      FROM secrets
+      JOIN secret_versions AS versions
+        ON versions.tenant_id = secrets.tenant_id
+       AND versions.path = secrets.path
+       AND versions.version = coalesce(%(version)s::integer, secrets.current_version)
+     WHERE secrets.tenant_id = %(tenant_id)s
+       AND secrets.path = %(path)s
+       AND secrets.deleted_at IS NULL
+       AND (secrets.expires_at IS NULL OR secrets.expires_at > %(now)s)
+       AND versions.destroyed_at IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    number: int
+
+
+def add_version(tx: Session, tenant_id: str, path: str, version: Version, sealed: bytes, wrapped_key: bytes) -> None:
+    tx.run(
+        """
+        INSERT INTO secret_versions (tenant_id, path, version, sealed, wrapped_key, created_at, created_by)
+        VALUES (%(tenant_id)s, %(path)s, %(version)s, %(sealed)s, %(wrapped_key)s, %(created_at)s, %(created_by)s)
+        """,
+        tenant_id=tenant_id,
+        path=path,
+        version=version.version,
+        sealed=sealed,
+        wrapped_key=wrapped_key,
+        created_at=version.created_at,
+        created_by=version.created_by,
+    )
+
+
+def find_version(session: Session, tenant_id: str, path: str, version: int) -> SealedVersion | None:
+    """A version that still has its content, whatever state its secret is in."""
+    return session.one(
+        SealedVersion,
+        """
+        SELECT secrets.path, secrets.secret_type, secrets.metadata, secrets.created_at, secrets.updated_at,
+               secrets.expires_at, secrets.last_accessed_at, versions.version,
+               versions.created_at AS version_created_at, versions.sealed, versions.wrapped_key
+          FROM secrets
+          JOIN secret_versions AS versions ON versions.tenant_id = secrets.tenant_id AND versions.path = secrets.path
+         WHERE secrets.tenant_id = %(tenant_id)s AND secrets.path = %(path)s
+           AND versions.version = %(version)s AND versions.destroyed_at IS NULL
+        """,
+        tenant_id=tenant_id,
+        path=path,
+        version=version,
+    )
+
+
+def list_versions(session: Session, tenant_id: str, path: str) -> list[Version]:
+    """All kept versions, newest first: at most `max_versions` of them."""
+    return session.many(
+        Version,
+        """
+        SELECT version, created_at, created_by, destroyed_at
+          FROM secret_versions
+         WHERE tenant_id = %(tenant_id)s AND path = %(path)s
+         ORDER BY version DESC
+        """,
+        tenant_id=tenant_id,
+        path=path,
+    )
+
+
+def remove_versions_before(tx: Session, tenant_id: str, path: str, version: int) -> None:
+    """Drop the versions that have aged out."""
+    tx.run(
+        """
+        DELETE FROM secret_versions
+         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(version)s
+        """,
+        tenant_id=tenant_id,
+        path=path,
+        version=version,
+    )
+
+
+def change_versions_destroyed(
+    tx: Session, tenant_id: str, path: str, versions: Sequence[int], now: datetime
+) -> list[int]:
+    """Erase content and data keys of these versions; which of them still had any."""
+    rows = tx.many(
+        _Number,
+        """
+        UPDATE secret_versions
+           SET sealed = NULL, wrapped_key = NULL, destroyed_at = %(now)s
+         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version = ANY(%(versions)s)
+           AND destroyed_at IS NULL
+        RETURNING version AS number
+        """,
+        tenant_id=tenant_id,
+        path=path,
+        versions=list(versions),
+        now=now,
+    )
+    return [row.number for row in rows]

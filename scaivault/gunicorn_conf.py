@@ -1,0 +1,95 @@
+"""How gunicorn runs the API: `gunicorn -c python:scaivault.gunicorn_conf scaivault.wsgi:app`.
+
+Read in the master, before the fork. Nothing is opened and no metric is written there; each worker opens its own
+connections once its application is loaded and closes them when it ends.
+"""
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+from scaivault.observability import logs
+from scaivault.observability.logs import GunicornLogger
+from scaivault.settings import Settings, SettingsInvalid, export_metrics_dir
+
+try:
+    settings = Settings.from_env()
+except SettingsInvalid as invalid:
+    raise SystemExit(f"The configuration has faults:\n{invalid}") from None
+
+
+class Worker(Protocol):
+    """What we ask of gunicorn's."""
+
+    pid: int
+
+
+bind = [str(settings.bind_address)]
+# A plain sync worker starves the probes: two slow requests held them for 4.7 s.
+worker_class = "scaivault.gunicorn_worker.BoundedThreadWorker"
+workers = settings.web_concurrency
+threads = settings.web_threads
+graceful_timeout = settings.shutdown_seconds
+timeout = 60  # of a worker's main loop, which serves no request itself
+keepalive = 75  # longer than a load balancer's, so that it never reuses a connection that we are closing
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - the heartbeat, off the disk
+control_socket_disable = True  # its thread in the master lives beside every fork
+logger_class = GunicornLogger
+
+certfile = str(settings.tls_cert_file) if settings.tls_cert_file else None
+keyfile = str(settings.tls_key_file) if settings.tls_key_file else None
+
+# No forwarding header is believed here: the edge decides with TRUSTED_PROXIES.
+forwarded_allow_ips = ""
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+proxy_protocol = "off"
+header_map = "drop"
+
+limit_request_line = 8_190
+limit_request_fields = 64
+limit_request_field_size = 8_190
+
+_owns_metrics_dir = settings.metrics_dir is None
+metrics_dir = settings.metrics_dir or Path(tempfile.mkdtemp(prefix="scaivault-metrics-"))
+export_metrics_dir(metrics_dir)
+_worker_stack = ExitStack()
+logs.configure(settings.log_level, settings.log_format)
+
+
+def on_starting(_server: object) -> None:
+    """Yesterday's numbers belong to processes that are gone; today's are for us alone to read."""
+    os.umask(0o077)
+    metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for file in metrics_dir.glob("*.db"):
+        file.unlink(missing_ok=True)
+
+
+def post_worker_init(_worker: Worker) -> None:
+    """Open this worker's connections and its share of the internal listener."""
+    from scaivault import wsgi  # noqa: PLC0415 - loaded by the worker, never by the master
+
+    logs.configure(settings.log_level, settings.log_format, wsgi.services.instruments.log_message)
+    _worker_stack.callback(wsgi.services.stop)
+    wsgi.services.start()
+
+
+def worker_exit(_server: object, _worker: Worker) -> None:
+    """Close what post_worker_init opened."""
+    _worker_stack.close()
+
+
+def child_exit(_server: object, worker: Worker) -> None:
+    """Forget a dead worker's live gauges."""
+    from prometheus_client import multiprocess  # noqa: PLC0415 - after export_metrics_dir
+
+    multiprocess.mark_process_dead(worker.pid, str(metrics_dir))  # type: ignore[no-untyped-call]
+
+
+def on_exit(_server: object) -> None:
+    """Leave nothing of ours in the temporary folder."""
+    if _owns_metrics_dir:
+        shutil.rmtree(metrics_dir, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""Who is asking, and from where."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+
+class Scope(StrEnum):
+    """What a token may be used for at all; policies decide what it may be used on."""
+
+    ADMIN = "admin"
+    AUDIT_EXPORT = "audit:export"
+    AUDIT_READ = "audit:read"
+    DYNAMIC_MANAGE = "dynamic:manage"
+    DYNAMIC_READ = "dynamic:read"
+    FEDERATION_READ = "federation:read"
+    FEDERATION_WRITE = "federation:write"
+    IDENTITY_ADMIN = "identity:admin"
+    IDENTITY_READ = "identity:read"
+    PKI_ADMIN = "pki:admin"
+    PKI_ISSUE = "pki:issue"
+    POLICIES_READ = "policies:read"
+    POLICIES_WRITE = "policies:write"
+    SECRETS_DELETE = "secrets:delete"
+    SECRETS_LIST = "secrets:list"
+    SECRETS_READ = "secrets:read"
+    SECRETS_ROTATE = "secrets:rotate"
+    SECRETS_WRITE = "secrets:write"
+    SUBSCRIPTIONS_READ = "subscriptions:read"
+    SUBSCRIPTIONS_WRITE = "subscriptions:write"
+
+
+class Permission(StrEnum):
+    """What a policy rule can grant on a path. `admin` stands for all of the others."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    LIST = "list"
+    ROTATE = "rotate"
+    ADMIN = "admin"
+
+
+class IdentityType(StrEnum):
+    USER = "user"
+    SERVICE_ACCOUNT = "service_account"
+    GROUP = "group"
+
+
+class Role(StrEnum):
+    TENANT_ADMIN = "tenant_admin"
+    PARTNER_ADMIN = "partner_admin"
+    SUPER_ADMIN = "super_admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """What a token stands for. Cacheable: nothing here belongs to one request."""
+
+    token_id: str
+    partner_id: str
+    tenant_id: str
+    identity_id: str
+    identity_type: IdentityType
+    display_name: str
+    scopes: frozenset[Scope]
+    groups: frozenset[str]
+    roles: frozenset[Role]
+    token_expires_at: datetime
+    mfa_verified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one request came from; `started` is a perf_counter reading in seconds."""
+
+    source_ip: IPv4Address | IPv6Address
+    user_agent: str
+    request_id: str
+    trace_id: str
+    started: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One principal making one request."""
+
+    principal: Principal
+    origin: Origin
+
+    @property
+    def tenant_id(self) -> str:
+        return self.principal.tenant_id
+
+    @property
+    def identity_id(self) -> str:
+        return self.principal.identity_id

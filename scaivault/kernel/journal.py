@@ -1,0 +1,53 @@
+"""What one audit entry says. Named, typed fields only: there is no place to put a secret's value."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scaivault.kernel.caller import Caller
+from scaivault.kernel.paths import SecretPath
+
+Extra = str | int | bool | None | list[str] | list[int]
+
+
+class Action(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    LIST = "list"
+    POLICY_CREATE = "policy_create"
+    POLICY_UPDATE = "policy_update"
+    POLICY_DELETE = "policy_delete"
+    POLICY_BIND = "policy_bind"
+    POLICY_UNBIND = "policy_unbind"
+    POLICY_VIOLATION = "policy_violation"
+    REQUEST_REFUSED = "request_refused"
+    TOKEN_CREATE = "token_create"  # noqa: S105 - an action's name
+    TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One operation of one caller. `extra` holds identifiers, counts and reasons, never content."""
+
+    action: Action
+    caller: Caller
+    path: SecretPath | None
+    success: bool
+    duration_ms: float
+    extra: Mapping[str, Extra]
+
+    @classmethod
+    def of(
+        cls,
+        action: Action,
+        caller: Caller,
+        path: SecretPath | None = None,
+        *,
+        success: bool = True,
+        **extra: Extra,
+    ) -> "Entry":
+        """An entry about `caller`'s request, timed from the request's start until now."""
+        duration_ms = (time.perf_counter() - caller.origin.started) * 1_000
+        return cls(action, caller, path, success, duration_ms, extra)

@@ -1,0 +1,85 @@
+"""The seams between siblings: who needs them takes the protocol, bootstrap hands in the implementation."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import LiteralString, Protocol, TypeVar
+
+from scaivault.kernel.caller import Caller, Permission, Scope
+from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.paths import SecretPath
+
+Row = TypeVar("Row")
+Tx = TypeVar("Tx")
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+
+
+class Reach(Protocol):
+    """Which paths one caller holds one permission on, decided once for many paths."""
+
+    def covers(self, path: str) -> bool:
+        """Whether the permission holds on this path."""
+
+    @property
+    def prefixes(self) -> Sequence[str]:
+        """Sorted, disjoint literal beginnings outside of which `covers` is always false; [''] is everywhere."""
+
+
+class Guard(Protocol):
+    """Default deny. Scope and policy must both allow; every refusal by `require…` is journalled before it is raised."""
+
+    def require(self, caller: Caller, permission: Permission, path: SecretPath) -> None:
+        """Return if allowed, else raise InsufficientScope, AccessDenied or the condition that failed."""
+
+    def require_scope(self, caller: Caller, scope: Scope) -> None:
+        """Return if the caller's token has this scope, else InsufficientScope."""
+
+    def require_tenant_admin(self, caller: Caller) -> None:
+        """Return if the caller administers the tenant, else AccessDenied."""
+
+    def reach(self, caller: Caller, permission: Permission) -> Reach:
+        """Where the permission holds; InsufficientScope if the token can not use it anywhere."""
+
+
+class Journal(Protocol[Tx]):
+    """The audit trail. No answer may leave before its entry is durable."""
+
+    def operation(self, action: Action, caller: Caller, path: SecretPath | None = None) -> AbstractContextManager[Tx]:
+        """A transaction for one operation, which records its own success in it.
+
+        If the state of its object refuses it (NotFound, Conflict), that is recorded alone, after the rollback.
+        """
+
+    def record(self, tx: Tx, entry: Entry) -> None:
+        """Add the entry to the caller's transaction: it commits with what it tells of, or not at all."""
+
+    def record_alone(self, entry: Entry) -> None:
+        """Add the entry in a transaction of its own, for what changed nothing: denials and failures."""
+
+    def find(self, kind: type[Row], query: LiteralString, parameters: Mapping[str, object], entry: Entry) -> Row | None:
+        """Run a look-up and record it in one durable statement, `success` meaning that a row was found.
+
+        `query` is a SELECT of at most one row with psycopg's named placeholders; its row becomes a `kind`. The entry's
+        `extra` gets the row's `version`: what was shown, not what was asked for.
+        """
+
+
+class KeyService(Protocol):
+    """The root of the key chain, in a KMS or an HSM: wraps 32-byte keys and signs. Unavailable when it can not."""
+
+    @property
+    def key_id(self) -> str:
+        """Names the root key in wrapped keys' rows and in health; not secret."""
+
+    def encrypt(self, plaintext: bytes, context: bytes) -> bytes:
+        """Wrap `plaintext`; it opens only with the same `context`."""
+
+    def decrypt(self, sealed: bytes, context: bytes) -> bytes:
+        """Undo `encrypt`; Unavailable when the service can not, TamperedCiphertext when it is not what was wrapped."""
+
+    def sign(self, message: bytes) -> bytes:
+        """A signature by the service's signing key."""

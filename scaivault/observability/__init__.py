@@ -1,0 +1,1 @@
+"""What the vault tells about itself: series declared as data, the instruments that move them, log lines."""

@@ -1,0 +1,296 @@
+"""The only reader of the environment: one frozen value, or every fault at once, named but never quoted."""
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    IPvAnyNetwork,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+)
+
+# Requests per identity and minute, by category (contract 13).
+RATE_LIMITS: Final[Mapping[str, int]] = {
+    "READ": 1000,
+    "WRITE": 100,
+    "DELETE": 100,
+    "LIST": 100,
+    "BATCH_READ": 100,
+    "BATCH_METADATA": 100,
+    "AUDIT_QUERY": 50,
+    "AUDIT_EXPORT": 5,
+    "POLICY": 50,
+    "POLICY_TEST": 200,
+    "PKI_ISSUE": 50,
+    "PKI_ADMIN": 20,
+    "ACME": 30,
+    "WEBHOOK": 20,
+    "SUBSCRIPTION": 20,
+    "SUBSCRIPTION_POLL": 240,
+    "FEDERATION": 20,
+    "DYNAMIC_CREDS": 100,
+    "DYNAMIC_ADMIN": 20,
+    "LEASE": 100,
+    "IDENTITY_READ": 100,
+    "IDENTITY_SYNC": 5,
+    "AUTH": 300,
+}
+RATE_LIMIT_PREFIX: Final = "RATE_LIMIT_"
+OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_")
+KMS_PROVIDERS_TO_COME: Final = ("aws", "pkcs11", "hashicorp", "gcp", "azure")
+HIGHEST_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one variable. Never holds its value."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.reason}"
+
+
+class SettingsInvalid(Exception):
+    """The environment does not make a configuration; `faults` has every reason."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(sorted(set(faults), key=lambda fault: fault.name))
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; as text, `host:port` with an IPv6 host in brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def reachable(self) -> "Address":
+        """How this machine itself gets there: 'everywhere' is not an address to connect to."""
+        return Address("127.0.0.1", self.port) if self.host in ("0.0.0.0", "::") else self  # noqa: S104
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def _address(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    host, colon, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    if not (colon and bare and port.isascii() and port.isdigit() and 1 <= int(port) <= HIGHEST_PORT):
+        raise ValueError("must be an address and a port, such as 0.0.0.0:8443 or [::]:8443")
+    if (":" in bare) is not host.startswith("["):
+        raise ValueError("must have an IPv6 address in brackets, such as [::]:8443")
+    return Address(bare, int(port))
+
+
+def _url(*schemes: str) -> BeforeValidator:
+    expected = " or ".join(f"{scheme}://" for scheme in schemes)
+    is_web = "http" in schemes
+    nobody = ", without user and password" if is_web else ""
+
+    def check(text: object) -> object:
+        if not isinstance(text, str):
+            return text
+        try:
+            parts = urlsplit(text)
+            sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+            sound = sound and not (is_web and "@" in parts.netloc)  # these URLs are shown and logged
+        except ValueError:  # its text quotes the URL
+            sound = False
+        if not sound:
+            raise ValueError(f"must be a URL that begins with {expected} and names a host{nobody}")
+        return text.rstrip("/") if is_web else text
+
+    return BeforeValidator(check)
+
+
+def _networks(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
+    except ValueError:
+        raise ValueError("must be networks separated by commas, such as 10.0.0.0/8,192.168.7.1/32") from None
+
+
+def _kms_provider(text: object) -> object:
+    if text in KMS_PROVIDERS_TO_COME:
+        raise ValueError("names a provider that is not built yet; this release has `local`")
+    return text
+
+
+WebUrl = Annotated[str, _url("https", "http")]
+DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
+RedisUrl = Annotated[SecretStr, _url("rediss", "redis")]
+ListenAddress = Annotated[Address, BeforeValidator(_address)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_networks)]
+
+
+class Settings(BaseModel):
+    """How this installation runs. Frozen; its repr shows no secret. Field `x_y` is the variable `X_Y`."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        alias_generator=str.upper,
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
+
+    scaivault_env: Literal["production", "development"] = "production"
+    base_url: WebUrl
+    bind_address: ListenAddress = Address("0.0.0.0", 8443)  # noqa: S104 - documented default of a container's port
+    ops_bind_address: ListenAddress = Address("127.0.0.1", 9464)
+    tls_cert_file: FilePath | None = None
+    tls_key_file: FilePath | None = None
+    trusted_proxies: Networks = ()
+
+    web_concurrency: Annotated[int, Field(ge=1, le=256)] = 2
+    web_threads: Annotated[int, Field(ge=1, le=256)] = 8
+
+    database_url: DatabaseUrl
+    database_pool_size: PositiveInt = Field(default_factory=lambda given: given["web_threads"] + 2)
+    redis_url: RedisUrl
+
+    kms_provider: Annotated[Literal["local"], BeforeValidator(_kms_provider)]
+    kms_local_key_file: Path | None = None  # may be absent for a while: a worker starts while its KMS is away
+    key_cache_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+
+    scaikey_url: WebUrl | None = None
+    scaikey_jwks_url: WebUrl | None = None
+
+    shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
+    log_level: Literal["debug", "info", "warn", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    metrics_auth: Literal["none", "token"] = "token"
+    metrics_dir: Path | None = None
+    otel_exporter_otlp_endpoint: WebUrl | None = None
+
+    rate_limits: Mapping[str, PositiveInt] = RATE_LIMITS
+    """Requests per identity and minute, for every category; the variables are RATE_LIMIT_<CATEGORY>."""
+
+    @property
+    def development(self) -> bool:
+        """True where weak choices, such as a generated key beside the data, are accepted."""
+        return self.scaivault_env == "development"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings in `environ` (default: the process's), or SettingsInvalid with all faults. Empty means unset."""
+        source = process_environ() if environ is None else environ
+        given, faults = _collect({name: value for name, value in source.items() if value})
+        faults += _unknown(source) + _incomplete(given)
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            complaints = [_fault(each["loc"], each["type"], each["msg"]) for each in error.errors()]
+            unread = {fault.name.removesuffix("_FILE") for fault in faults}
+            faults += [fault for fault in complaints if fault.reason and fault.name not in unread]
+        if faults:
+            raise SettingsInvalid(faults)
+        return settings
+
+
+SECRETS: Final = tuple(name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
+
+
+def variables() -> tuple[str, ...]:
+    """Every variable there is; those in SECRETS may also come as <NAME>_FILE."""
+    single = [name.upper() for name in Settings.model_fields if name != "rate_limits"]
+    return (*single, *(RATE_LIMIT_PREFIX + category for category in RATE_LIMITS))
+
+
+def process_environ() -> dict[str, str]:
+    """A copy of this process's environment."""
+    return dict(os.environ)  # noqa: TID251 - this module is the reader the rule protects
+
+
+def export_metrics_dir(folder: Path) -> None:
+    """Tell prometheus_client its folder: it looks at the environment, once, when first imported."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # noqa: TID251 - see above
+
+
+def _collect(source: Mapping[str, str]) -> tuple[dict[str, object], list[Fault]]:
+    """Our variables in the shape of the model, with secrets fetched from their files."""
+    faults: list[Fault] = []
+    given: dict[str, object] = {}
+    for name in variables():
+        if name in SECRETS and f"{name}_FILE" in source:
+            given[name] = _from_file(name, source, faults)
+        elif name in source and not name.startswith(RATE_LIMIT_PREFIX):
+            given[name] = source[name]
+    limits = {category: source.get(RATE_LIMIT_PREFIX + category, limit) for category, limit in RATE_LIMITS.items()}
+    return {**given, "RATE_LIMITS": limits}, faults
+
+
+def _from_file(name: str, source: Mapping[str, str], faults: list[Fault]) -> str | None:
+    if name in source:
+        faults.append(Fault(name, f"and {name}_FILE are both set; keep one"))
+    try:
+        return Path(source[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError, ValueError) as failure:
+        faults.append(Fault(f"{name}_FILE", f"cannot be read ({type(failure).__name__}); check path and permissions"))
+        return None
+
+
+def _unknown(source: Mapping[str, str]) -> list[Fault]:
+    """A misspelt limit or key setting would be ignored in silence, and be missed at the worst time."""
+    known = variables()
+    strangers = [name for name in source if name.startswith(OUR_PREFIXES) and name not in known]
+    return [Fault(name, f"is not a setting of this release{_suggestion(name, known)}") for name in strangers]
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _incomplete(given: Mapping[str, object]) -> list[Fault]:
+    """What one variable demands of another; here and not in the model, which would stop at the first kind of fault."""
+    faults = []
+    for name, other in (("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")):
+        if name in given and other not in given:
+            faults.append(Fault(other, f"is required when {name} is set"))
+    if given.get("KMS_PROVIDER") == "local" and "KMS_LOCAL_KEY_FILE" not in given:
+        hint = "make the file with `scaivault server generate-key --out FILE`"
+        faults.append(Fault("KMS_LOCAL_KEY_FILE", f"is required by KMS_PROVIDER=local; {hint}"))
+    return faults
+
+
+def _fault(location: tuple[int | str, ...], kind: str, message: str) -> Fault:
+    """A model's complaint in our words. Its messages hold what was expected, never what was given."""
+    names = [str(part) for part in location]
+    name = RATE_LIMIT_PREFIX + names[1] if names[0] == "RATE_LIMITS" else names[0]
+    match kind:
+        case "missing":
+            reason = "is required"
+        case "value_error":
+            reason = message.removeprefix("Value error, ")
+        case "path_not_file":
+            reason = "must be the path of a file that exists and may be read"
+        case "int_parsing":
+            reason = "must be a whole number"
+        case "default_factory_not_called":
+            reason = ""  # a consequence of another fault
+        case _:
+            reason = message.replace("Input should be", "must be", 1)
+    return Fault(name, reason)

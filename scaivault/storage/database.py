@@ -1,0 +1,201 @@
+"""The only way to PostgreSQL: pooled sessions with deadlines, typed rows, errors in our words."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, LiteralString, TypeVar
+
+import psycopg
+from psycopg import errors
+from psycopg.abc import PQGen
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from scaivault.kernel.errors import Unavailable
+from scaivault.storage.errors import ConstraintViolated
+
+Row = TypeVar("Row")
+RV = TypeVar("RV")
+
+STATEMENT_SECONDS = 10.0
+ANSWER_SECONDS = STATEMENT_SECONDS + 2.0
+CONNECT_SECONDS = 2
+POOL_WAIT_SECONDS = 5.0
+
+# The last one is what a process meets that was suspended in the middle of a transaction.
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError, errors.IdleInTransactionSessionTimeout)
+
+_SESSION_OPTIONS = " ".join(
+    f"-c {name}={value}"
+    for name, value in {
+        "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "15s",
+        "timezone": "UTC",
+        # Whatever the server's default is: an answer promises that its audit row is on disk.
+        "synchronous_commit": "on",
+    }.items()
+)
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that gives up on a server which neither answers nor hangs up (frozen host, cut cable).
+
+    `statement_timeout` is the server's own promise and useless when the server is the one that is stuck.
+    """
+
+    answer_seconds: ClassVar[float] = ANSWER_SECONDS
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        try:
+            return super().wait(gen, interval, timeout or self.answer_seconds)
+        except errors._WaitTimeout as stuck:  # noqa: SLF001 - psycopg exports no other name for it
+            self.pgconn.finish()
+            raise psycopg.OperationalError("no answer in time") from stuck
+
+
+class Session:
+    """Statements on one connection. Values only ever travel as parameters: the query is a literal, by type."""
+
+    __slots__ = ("_connection", "_observe")
+
+    def __init__(self, connection: psycopg.Connection[Any], observe: Callable[[float], None]) -> None:
+        self._connection = connection
+        self._observe = observe
+
+    def one(self, kind: type[Row], query: LiteralString, **parameters: object) -> Row | None:
+        """The only row as a `kind`, or None."""
+        with self._cursor(kind, query, parameters) as cursor:
+            return cursor.fetchone()
+
+    def many(self, kind: type[Row], query: LiteralString, **parameters: object) -> list[Row]:
+        """All rows as `kind`s."""
+        with self._cursor(kind, query, parameters) as cursor:
+            return cursor.fetchall()
+
+    def run(self, query: LiteralString, **parameters: object) -> int:
+        """How many rows the statement touched."""
+        with self._timed():
+            return self._connection.execute(query, parameters).rowcount
+
+    @contextmanager
+    def _cursor(
+        self, kind: type[Row], query: LiteralString, parameters: Mapping[str, object]
+    ) -> Iterator[psycopg.Cursor[Row]]:
+        with self._timed(), self._connection.cursor(row_factory=class_row(kind)) as cursor:
+            cursor.execute(query, parameters)
+            yield cursor
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._observe(time.perf_counter() - started)
+
+
+class _Pool(ConnectionPool[BoundedConnection]):
+    """A pool that does not let anybody wait for a server which refuses connections.
+
+    Waiting is for connections that are in use and will come back. When there is none at all and none can be made, the
+    answer is known; every thread that waited for it in vain would be one less for requests that need no database.
+    """
+
+    def reconnect_failed(self) -> None:
+        with self._lock:
+            if self._nconns:
+                return
+            in_vain = list(self._waiting)
+            self._waiting.clear()
+        for client in in_vain:
+            client.fail(psycopg.OperationalError("no connection can be made"))
+
+
+class Database:
+    """A pool of sessions. Nothing is opened before `open`, so that nothing crosses a fork."""
+
+    def __init__(self, url: str, pool_size: int, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+        self._mending = threading.Lock()
+        self._pool = _Pool(
+            url,
+            connection_class=BoundedConnection,
+            kwargs=connect_arguments(),
+            min_size=1,
+            max_size=pool_size,
+            timeout=POOL_WAIT_SECONDS,
+            reconnect_timeout=0,
+            open=False,
+        )
+
+    def open(self) -> None:
+        self._pool.open()
+
+    def close(self) -> None:
+        self._pool.close(timeout=2)
+
+    @property
+    def size(self) -> int:
+        return self._pool.get_stats().get("pool_size", 0)
+
+    @property
+    def available(self) -> int:
+        return self._pool.get_stats().get("pool_available", 0)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Statements that each commit on their own."""
+        with self._translated(), self._pool.connection() as connection:
+            yield Session(connection, self._observe)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """Statements that commit together at the end of the block, or not at all if it raises."""
+        with self._translated(), self._pool.connection() as connection, connection.transaction():
+            yield Session(connection, self._observe)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except errors.IntegrityError as refusal:
+            raise ConstraintViolated(refusal.diag.constraint_name or "") from refusal
+        except (*_LOST, PoolTimeout, PoolClosed) as failure:
+            self._mend()
+            raise Unavailable("The database does not answer; try again shortly.") from failure
+        except (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction) as failure:
+            raise Unavailable("The schema is not up to date: run 'scaivault server migrate'.") from failure
+        except (errors.ReadOnlySqlTransaction, errors.FeatureNotSupported) as failure:
+            raise Unavailable("The database does not take writes; try again shortly.") from failure
+
+    def _mend(self) -> None:
+        """Throw away pooled connections that died with the server, once, in the background.
+
+        Without this every one of them would cost a request its answer after the server is back.
+        """
+        if self._mending.acquire(blocking=False):
+            threading.Thread(target=self._check_pool, name="pool-check", daemon=True).start()
+
+    def _check_pool(self) -> None:
+        try:
+            self._pool.check()
+        except (psycopg.Error, PoolTimeout, PoolClosed):
+            pass
+        finally:
+            self._mending.release()
+
+
+def connect_arguments() -> dict[str, Any]:
+    """What every connection is opened with: short waits, autocommit, keep-alives, UTC."""
+    return {
+        "autocommit": True,
+        "connect_timeout": CONNECT_SECONDS,
+        "options": _SESSION_OPTIONS,
+        "application_name": "scaivault",
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+    }

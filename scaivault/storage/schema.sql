@@ -1,0 +1,294 @@
+-- The whole schema: what all migrations come to. Made by `python -m tests.contract.schema`; never edited, never run.
+-- Left out: the months of the audit trail, which are made as time passes, and the migration library's own tables.
+
+CREATE FUNCTION public.audit_log_make_months(first_month date, how_many integer) RETURNS integer
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    month_start date;
+    partition   text;
+    made        integer := 0;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtext('audit_log_make_months'));
+    FOR offset_months IN 0 .. how_many - 1 LOOP
+        month_start := date_trunc('month', first_month)::date + make_interval(months => offset_months);
+        partition := 'audit_log_' || to_char(month_start, 'YYYY_MM');
+        IF to_regclass(partition) IS NULL THEN
+            EXECUTE format('CREATE TABLE %I (LIKE audit_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition);
+            EXECUTE format(
+                'ALTER TABLE audit_log ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                partition,
+                to_char(month_start, 'YYYY-MM-DD') || ' 00:00:00+00',
+                to_char(month_start + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00');
+            made := made + 1;
+        END IF;
+    END LOOP;
+    RETURN made;
+END
+$$;
+
+CREATE TABLE public.audit_log (
+    tenant_id text NOT NULL,
+    occurred_at timestamp with time zone NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    action text NOT NULL COLLATE pg_catalog."C",
+    identity_type text NOT NULL COLLATE pg_catalog."C",
+    identity_id text NOT NULL COLLATE pg_catalog."C",
+    secret_path text COLLATE pg_catalog."C",
+    source_ip inet NOT NULL,
+    user_agent text NOT NULL,
+    success boolean NOT NULL,
+    duration_ms double precision NOT NULL,
+    request_id text NOT NULL COLLATE pg_catalog."C",
+    trace_id text NOT NULL COLLATE pg_catalog."C",
+    extra_data jsonb NOT NULL
+)
+PARTITION BY RANGE (occurred_at);
+
+CREATE TABLE public.authority_clock (
+    is_single boolean DEFAULT true NOT NULL,
+    epoch bigint NOT NULL,
+    CONSTRAINT authority_clock_is_single_check CHECK (is_single)
+);
+
+CREATE TABLE public.identities (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    identity_type text NOT NULL,
+    display_name text NOT NULL,
+    groups text[] DEFAULT '{}'::text[] NOT NULL,
+    roles text[] DEFAULT '{}'::text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT identities_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text])))
+);
+
+CREATE TABLE public.partner_keys (
+    partner_id text NOT NULL,
+    version integer NOT NULL,
+    wrapped bytea NOT NULL,
+    kms_key_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT partner_keys_version_check CHECK ((version > 0))
+);
+
+CREATE TABLE public.partners (
+    id text NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT partners_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text])))
+);
+
+CREATE TABLE public.policies (
+    tenant_id text NOT NULL,
+    id text NOT NULL,
+    name text NOT NULL COLLATE pg_catalog."C",
+    description text NOT NULL,
+    rules jsonb NOT NULL,
+    is_active boolean NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.policy_bindings (
+    tenant_id text NOT NULL,
+    id text NOT NULL,
+    policy_id text NOT NULL,
+    identity_type text NOT NULL,
+    identity_id text NOT NULL COLLATE pg_catalog."C",
+    expires_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT policy_bindings_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text, 'group'::text])))
+);
+
+CREATE TABLE public.secret_tags (
+    tenant_id text NOT NULL,
+    tag text NOT NULL COLLATE pg_catalog."C",
+    path text NOT NULL COLLATE pg_catalog."C"
+);
+
+CREATE TABLE public.secret_versions (
+    tenant_id text NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    sealed bytea,
+    wrapped_key bytea,
+    created_at timestamp with time zone NOT NULL,
+    created_by text NOT NULL,
+    destroyed_at timestamp with time zone,
+    CONSTRAINT secret_versions_destroyed_check CHECK ((((destroyed_at IS NULL) = ((sealed IS NOT NULL) AND (wrapped_key IS NOT NULL))) AND ((sealed IS NULL) = (wrapped_key IS NULL)))),
+    CONSTRAINT secret_versions_version_check CHECK ((version > 0))
+);
+ALTER TABLE ONLY public.secret_versions ALTER COLUMN sealed SET STORAGE EXTERNAL;
+
+CREATE TABLE public.secrets (
+    tenant_id text NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    secret_type text NOT NULL,
+    current_version integer NOT NULL,
+    metadata jsonb NOT NULL,
+    max_versions integer NOT NULL,
+    expires_in_seconds bigint,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    deleted_at timestamp with time zone,
+    recoverable_until timestamp with time zone,
+    last_accessed_at timestamp with time zone,
+    last_accessed_by text,
+    CONSTRAINT secrets_current_version_check CHECK ((current_version > 0)),
+    CONSTRAINT secrets_deleted_check CHECK (((deleted_at IS NULL) = (recoverable_until IS NULL))),
+    CONSTRAINT secrets_max_versions_check CHECK (((max_versions >= 1) AND (max_versions <= 100))),
+    CONSTRAINT secrets_type_check CHECK ((secret_type = ANY (ARRAY['kv'::text, 'json'::text, 'certificate'::text, 'ssh_key'::text, 'api_key'::text])))
+);
+
+CREATE TABLE public.system_keys (
+    purpose text NOT NULL,
+    version integer NOT NULL,
+    wrapped bytea NOT NULL,
+    kms_key_id text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.tenant_keys (
+    tenant_id text NOT NULL,
+    version integer NOT NULL,
+    wrapped bytea NOT NULL,
+    wrapping_version integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenant_keys_version_check CHECK ((version > 0))
+);
+
+CREATE TABLE public.tenants (
+    id text NOT NULL,
+    partner_id text NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    authority_epoch bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text])))
+);
+
+CREATE TABLE public.tokens (
+    id text NOT NULL,
+    tenant_id text NOT NULL,
+    identity_id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    digest bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.audit_log
+    ADD CONSTRAINT audit_log_pkey PRIMARY KEY (tenant_id, occurred_at, id);
+
+ALTER TABLE ONLY public.authority_clock
+    ADD CONSTRAINT authority_clock_pkey PRIMARY KEY (is_single);
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.partner_keys
+    ADD CONSTRAINT partner_keys_pkey PRIMARY KEY (partner_id, version);
+
+ALTER TABLE ONLY public.partners
+    ADD CONSTRAINT partners_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies_name_key UNIQUE (tenant_id, name);
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.policy_bindings
+    ADD CONSTRAINT policy_bindings_identity_key UNIQUE (tenant_id, policy_id, identity_type, identity_id);
+
+ALTER TABLE ONLY public.policy_bindings
+    ADD CONSTRAINT policy_bindings_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.secret_tags
+    ADD CONSTRAINT secret_tags_pkey PRIMARY KEY (tenant_id, tag, path);
+
+ALTER TABLE ONLY public.secret_versions
+    ADD CONSTRAINT secret_versions_pkey PRIMARY KEY (tenant_id, path, version);
+
+ALTER TABLE ONLY public.secrets
+    ADD CONSTRAINT secrets_pkey PRIMARY KEY (tenant_id, path);
+
+ALTER TABLE ONLY public.system_keys
+    ADD CONSTRAINT system_keys_pkey PRIMARY KEY (purpose);
+
+ALTER TABLE ONLY public.tenant_keys
+    ADD CONSTRAINT tenant_keys_pkey PRIMARY KEY (tenant_id, version);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_digest_key UNIQUE (digest);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
+
+CREATE INDEX audit_log_action_idx ON ONLY public.audit_log USING btree (tenant_id, action, occurred_at);
+
+CREATE INDEX audit_log_failure_idx ON ONLY public.audit_log USING btree (tenant_id, occurred_at) WHERE (NOT success);
+
+CREATE INDEX audit_log_identity_idx ON ONLY public.audit_log USING btree (tenant_id, identity_id, occurred_at);
+
+CREATE INDEX audit_log_identity_type_idx ON ONLY public.audit_log USING btree (tenant_id, identity_type, occurred_at);
+
+CREATE INDEX audit_log_path_idx ON ONLY public.audit_log USING btree (tenant_id, secret_path, occurred_at) WHERE (secret_path IS NOT NULL);
+
+CREATE INDEX audit_log_request_idx ON ONLY public.audit_log USING btree (tenant_id, request_id, occurred_at);
+
+CREATE INDEX audit_log_source_ip_idx ON ONLY public.audit_log USING btree (tenant_id, source_ip, occurred_at);
+
+CREATE INDEX policy_bindings_subject_idx ON public.policy_bindings USING btree (tenant_id, identity_type, identity_id);
+
+CREATE INDEX secret_tags_path_idx ON public.secret_tags USING btree (tenant_id, path);
+
+CREATE INDEX secrets_expires_at_idx ON public.secrets USING btree (tenant_id, expires_at) WHERE (expires_at IS NOT NULL);
+
+CREATE INDEX secrets_owner_idx ON public.secrets USING btree (tenant_id, ((metadata ->> 'owner'::text)), path) WHERE (metadata ? 'owner'::text);
+
+CREATE INDEX secrets_type_idx ON public.secrets USING btree (tenant_id, secret_type, path);
+
+CREATE INDEX tenants_authority_epoch_idx ON public.tenants USING btree (authority_epoch);
+
+CREATE INDEX tenants_partner_id_idx ON public.tenants USING btree (partner_id);
+
+CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.partner_keys
+    ADD CONSTRAINT partner_keys_partner_id_fkey FOREIGN KEY (partner_id) REFERENCES public.partners(id);
+
+ALTER TABLE ONLY public.policies
+    ADD CONSTRAINT policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.policy_bindings
+    ADD CONSTRAINT policy_bindings_policy_fkey FOREIGN KEY (tenant_id, policy_id) REFERENCES public.policies(tenant_id, id);
+
+ALTER TABLE ONLY public.secret_tags
+    ADD CONSTRAINT secret_tags_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secret_versions
+    ADD CONSTRAINT secret_versions_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secrets
+    ADD CONSTRAINT secrets_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.tenant_keys
+    ADD CONSTRAINT tenant_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.tenants
+    ADD CONSTRAINT tenants_partner_id_fkey FOREIGN KEY (partner_id) REFERENCES public.partners(id);
+
+ALTER TABLE ONLY public.tokens
+    ADD CONSTRAINT tokens_identity_fkey FOREIGN KEY (tenant_id, identity_id) REFERENCES public.identities(tenant_id, id);

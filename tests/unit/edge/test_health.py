@@ -1,0 +1,249 @@
+"""Readiness: right, cheap, and unmoved by a probe that hangs. Threads meet at barriers and events; nothing sleeps."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from scaivault.edge.health import CACHE_SECONDS, Check, Condition, Finding, Readiness
+from scaivault.kernel.errors import Unavailable
+
+PATIENCE_SECONDS = 10
+THREADS = 8
+PLANTED = "hunter2-planted"
+
+
+class HandClock:
+    def __init__(self):
+        self.seconds = 1_000.0
+
+    def __call__(self):
+        return self.seconds
+
+    def forward(self, seconds):
+        self.seconds += seconds
+
+
+class Probe:
+    """Well, unless `failure` is set; hangs while `gate` is shut; counts its calls."""
+
+    def __init__(self):
+        self.calls = 0
+        self.failure = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.done = threading.Semaphore(0)
+
+    def __call__(self):
+        self.calls += 1
+        assert self.gate.wait(PATIENCE_SECONDS)
+        self.done.release()
+        if self.failure:
+            raise self.failure
+
+
+class Room:
+    """A readiness of named probes, under a clock that the test moves."""
+
+    def __init__(self, *names, deadline_seconds=PATIENCE_SECONDS):
+        self.clock = HandClock()
+        self.probes = {name: Probe() for name in names}
+        self.closed = []
+        checks = {name: Check(probe, deadline_seconds) for name, probe in self.probes.items()}
+        self.readiness = Readiness(checks, [lambda: self.closed.append("closed")], self.clock)
+
+    def look(self):
+        """What is reported once the last answer is too old, one word a component."""
+        self.clock.forward(2 * CACHE_SECONDS)
+        return {name: found.condition.value for name, found in self.readiness.findings().items()}
+
+    def leave(self):
+        for probe in self.probes.values():
+            probe.gate.set()
+        self.readiness.close()
+
+
+@pytest.fixture
+def room(request):
+    made = []
+
+    def make(*names, **options):
+        made.append(Room(*names, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.leave()
+
+
+def test_all_is_well(room):
+    here = room("database", "redis")
+    findings = here.readiness.findings()
+    assert [found.condition for found in findings.values()] == [Condition.OK] * 2
+    assert all(found.latency_ms >= 0 for found in findings.values())
+
+
+class TestCache:
+    def test_an_answer_is_good_for_a_second(self, room):
+        here = room("database")
+        for elapsed in (0, 0.5, 0.5):
+            here.clock.forward(elapsed)
+            here.readiness.findings()
+        assert here.probes["database"].calls == 1
+
+    def test_and_no_longer(self, room):
+        here = room("database")
+        here.readiness.findings()
+        here.clock.forward(CACHE_SECONDS + 0.001)
+        here.readiness.findings()
+        assert here.probes["database"].calls == 2
+
+    def test_the_second_counts_from_the_end_of_the_look(self, room):
+        """A look that took long must not be out of date the moment it is made."""
+        here = room("database")
+        here.probes["database"].failure = None
+        slow = here.probes["database"]
+        original = slow.__class__.__call__
+
+        def takes_a_while():
+            here.clock.forward(3)
+            original(slow)
+
+        here.readiness._watches["database"].check = Check(takes_a_while, PATIENCE_SECONDS)
+        here.readiness.findings()
+        here.clock.forward(0.9)
+        here.readiness.findings()
+        assert slow.calls == 1
+
+    def test_many_who_ask_at_once_are_answered_by_one_look(self, room):
+        here = room("database", "redis")
+        here.probes["database"].gate.clear()
+        barrier = threading.Barrier(THREADS + 1)
+
+        def ask(_):
+            barrier.wait(PATIENCE_SECONDS)
+            return here.readiness.findings()
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            answers = pool.map(ask, range(THREADS))
+            barrier.wait(PATIENCE_SECONDS)
+            here.probes["database"].gate.set()
+            assert all(answer is here.readiness.findings() for answer in answers)
+        assert [probe.calls for probe in here.probes.values()] == [1, 1]
+
+
+class TestTolerance:
+    def test_the_first_bad_answer_of_a_fresh_process_counts(self, room):
+        here = room("database", "redis")
+        here.probes["redis"].failure = Unavailable()
+        assert here.look() == {"database": "ok", "redis": "unreachable"}
+
+    def test_one_bad_answer_in_between_does_not(self, room):
+        here = room("database")
+        probe = here.probes["database"]
+        for failure in (None, Unavailable(), None, Unavailable(), None):
+            probe.failure = failure
+            assert here.look() == {"database": "ok"}
+
+    def test_the_second_in_a_row_does_and_the_first_good_one_ends_it(self, room):
+        here = room("database")
+        assert here.look() == {"database": "ok"}
+        here.probes["database"].failure = Unavailable()
+        assert [here.look()["database"] for _ in range(3)] == ["ok", "unreachable", "unreachable"]
+        here.probes["database"].failure = None
+        assert [here.look()["database"] for _ in range(2)] == ["ok", "ok"]
+
+    def test_after_recovery_one_bad_answer_is_forgiven_again(self, room):
+        here = room("database")
+        here.probes["database"].failure = Unavailable()
+        here.look()
+        here.probes["database"].failure = None
+        here.look()
+        here.probes["database"].failure = Unavailable()
+        assert [here.look()["database"] for _ in range(2)] == ["ok", "unreachable"]
+
+    def test_components_are_forgiven_on_their_own(self, room):
+        here = room("database", "redis")
+        here.look()
+        here.probes["redis"].failure = Unavailable()
+        here.look()
+        here.probes["database"].failure = Unavailable()
+        assert here.look() == {"database": "ok", "redis": "unreachable"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "word"),
+    [
+        (Unavailable(PLANTED), "unreachable"),
+        (RuntimeError(PLANTED), "error"),
+        (KeyError(PLANTED), "error"),
+        (TimeoutError(PLANTED), "timeout"),
+        (AssertionError(PLANTED), "error"),
+    ],
+)
+def test_whatever_a_probe_dies_of_the_answer_is_a_word(room, failure, word):
+    here = room("encryption")
+    here.probes["encryption"].failure = failure
+    assert here.look() == {"encryption": word}
+    assert PLANTED not in repr(here.readiness.findings())
+
+
+class TestHanging:
+    def test_a_probe_that_hangs_is_late_and_delays_nobody_else(self, room):
+        here = room("database", "redis", deadline_seconds=0.05)
+        here.probes["database"].gate.clear()
+        assert here.look() == {"database": "timeout", "redis": "ok"}
+        assert here.readiness.findings()["database"] == Finding(Condition.TIMEOUT, None)
+
+    def test_probes_run_side_by_side(self, room):
+        here = room("database", "redis", "encryption")
+        meeting = threading.Barrier(3)
+        for watch in here.readiness._watches.values():
+            watch.check = Check(lambda: meeting.wait(PATIENCE_SECONDS), PATIENCE_SECONDS)
+        assert set(here.look().values()) == {"ok"}
+
+    def test_it_is_not_asked_again_until_it_has_come_back(self, room):
+        here = room("database", "redis", deadline_seconds=0.02)
+        hung = here.probes["database"]
+        hung.gate.clear()
+        for _ in range(4):
+            assert here.look()["database"] == "timeout"
+        assert (hung.calls, here.probes["redis"].calls) == (1, 4)
+
+        hung.gate.set()
+        assert hung.done.acquire(timeout=PATIENCE_SECONDS)
+        here.readiness._watches["database"].running.result(PATIENCE_SECONDS)
+        assert here.look()["database"] == "ok"
+        assert hung.calls == 2
+
+    def test_all_may_hang_and_the_answer_still_comes(self, room):
+        here = room("database", "redis", "encryption", deadline_seconds=0.02)
+        for probe in here.probes.values():
+            probe.gate.clear()
+        assert here.look() == dict.fromkeys(here.probes, "timeout")
+
+    def test_what_it_says_when_it_is_too_late_is_not_news(self, room):
+        """An answer to yesterday's question does not say how it is today."""
+        here = room("database", deadline_seconds=0.02)
+        hung = here.probes["database"]
+        hung.gate.clear()
+        here.look()
+        hung.gate.set()
+        here.readiness._watches["database"].running.result(PATIENCE_SECONDS)
+        hung.failure = Unavailable()
+        assert here.look() == {"database": "unreachable"}
+
+
+def test_closing_closes_what_the_probes_keep_open(room):
+    here = room("database")
+    here.look()
+    here.readiness.close()
+    assert here.closed == ["closed"]
+
+
+def test_closing_does_not_wait_for_a_probe_that_hangs(room):
+    here = room("database", deadline_seconds=0.02)
+    here.probes["database"].gate.clear()
+    here.look()
+    here.readiness.close()
+    assert here.closed == ["closed"]

@@ -1,0 +1,180 @@
+"""Counting stays bounded, starts at zero, and adds up over processes."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from scaivault.observability.catalogue import ACTIONS, CATALOGUE, PATH_CATEGORIES
+from scaivault.observability.instruments import Instruments
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def instruments(registry):
+    return Instruments(registry, version="1.2.3", revision="abc", cap=3)
+
+
+def samples(instruments, name):
+    """Values by labels, in the order of the labels' names."""
+    text = instruments.render("")[0].decode()
+    return {
+        tuple(sample.labels[label] for label in sorted(sample.labels)): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
+def test_a_request_is_counted_timed_and_active_while_it_lasts(instruments):
+    instruments.request_started("secrets")
+    assert samples(instruments, "scaivault_active_requests")["secrets",] == 1
+    instruments.request_ended("GET", "secrets", 200, 0.02)
+    assert samples(instruments, "scaivault_active_requests")["secrets",] == 0
+    assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 1}
+    assert samples(instruments, "scaivault_request_duration_seconds_sum") == {("GET", "secrets"): 0.02}
+
+
+def test_known_label_sets_start_at_zero(instruments):
+    assert samples(instruments, "scaivault_active_requests") == {(category,): 0 for category in PATH_CATEGORIES}
+    entries = samples(instruments, "scaivault_audit_entries_total")
+    assert entries == {(action, success): 0 for action in ACTIONS for success in ("true", "false")}
+    assert set(samples(instruments, "scaivault_kms_errors_total")) == {("encrypt",), ("decrypt",), ("sign",)}
+    assert set(samples(instruments, "scaivault_log_messages_total").values()) == {0}
+    assert samples(instruments, "scaivault_db_latency_seconds_count") == {(): 0}
+    dropped = samples(instruments, "scaivault_metric_labels_dropped_total")
+    assert dropped == {(series.name,): 0 for series in CATALOGUE if series.labels and "dropped" not in series.name}
+
+
+def test_tenants_are_capped_and_the_rest_is_counted_together(instruments):
+    for number in range(5):
+        instruments.secret_write(f"tnt_{number}")
+    instruments.secret_write("tnt_0")
+    assert samples(instruments, "scaivault_secret_writes_total") == {
+        ("tnt_0",): 2,
+        ("tnt_1",): 1,
+        ("tnt_2",): 1,
+        ("__other__",): 2,
+    }
+    assert samples(instruments, "scaivault_metric_labels_dropped_total")["scaivault_secret_writes_total",] == 2
+
+
+def test_a_tenant_that_has_a_series_has_one_everywhere(instruments):
+    for number in range(4):
+        instruments.secret_write(f"tnt_{number}")
+    instruments.policy_violation("tnt_0")
+    instruments.policy_violation("tnt_3")
+    assert samples(instruments, "scaivault_policy_violations_total") == {("tnt_0",): 1, ("__other__",): 1}
+
+
+def test_what_is_refused_is_not_remembered(instruments):
+    for number in range(50):
+        instruments.secret_write(f"tnt_{number}")
+        instruments.cache_request(f"cache_{number}", "hit")
+    assert len(instruments._secret_writes._children) == 4
+    assert len(instruments._cache_requests._children) == 10
+
+
+def test_unknown_methods_are_other_and_no_loss(instruments):
+    instruments.request_started("system")
+    instruments.request_ended("BREW", "system", 405, 0.001)
+    assert samples(instruments, "scaivault_requests_total") == {("OTHER", "system", "405"): 1}
+    assert set(samples(instruments, "scaivault_metric_labels_dropped_total").values()) == {0}
+
+
+def test_unknown_values_of_closed_labels_are_counted_as_dropped(instruments):
+    instruments.secret_read("tnt_0", "hunter2")
+    assert samples(instruments, "scaivault_secret_reads_total") == {("__other__", "tnt_0"): 1}
+    assert samples(instruments, "scaivault_metric_labels_dropped_total")["scaivault_secret_reads_total",] == 1
+
+
+def test_every_seam_moves_its_series(instruments):
+    instruments.observe_db(0.1)
+    instruments.observe_redis(0.2)
+    instruments.observe_kms("sign", 0.3)
+    instruments.kms_failed("sign")
+    instruments.set_pool(6, 2)
+    instruments.observe_audit("read", success=False, seconds=0.4)
+    instruments.cache_request("token", "hit")
+    instruments.log_message("warn")
+    assert samples(instruments, "scaivault_db_latency_seconds_sum") == {(): 0.1}
+    assert samples(instruments, "scaivault_redis_latency_seconds_sum") == {(): 0.2}
+    assert samples(instruments, "scaivault_kms_latency_seconds_sum")["sign",] == 0.3
+    assert samples(instruments, "scaivault_kms_errors_total")["sign",] == 1
+    assert samples(instruments, "scaivault_db_pool_size") == {(): 6}
+    assert samples(instruments, "scaivault_db_pool_available") == {(): 2}
+    assert samples(instruments, "scaivault_audit_entries_total")["read", "false"] == 1
+    assert samples(instruments, "scaivault_audit_append_seconds_sum") == {(): 0.4}
+    assert samples(instruments, "scaivault_cache_requests_total")["token", "hit"] == 1
+    assert samples(instruments, "scaivault_log_messages_total")["warn",] == 1
+
+
+def test_threads_lose_nothing_and_make_no_child_twice(instruments):
+    def work():
+        for number in range(300):
+            instruments.secret_write(f"tnt_{number % 5}")
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    counted = samples(instruments, "scaivault_secret_writes_total")
+    assert sum(counted.values()) == 2_400
+    assert len(counted) == 4
+
+
+def test_prometheus_text_is_the_default_and_openmetrics_for_those_who_ask(instruments):
+    assert instruments.render("*/*")[1] == "text/plain; version=0.0.4; charset=utf-8"
+    body, kind = instruments.render("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5")
+    assert kind == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert body.endswith(b"# EOF\n")
+    assert b"_created" not in body
+
+
+def test_the_build_is_named(instruments):
+    [(python, revision, version)] = samples(instruments, "scaivault_build_info")
+    assert (version, revision) == ("1.2.3", "abc")
+    assert python.startswith("3.")
+
+
+WORKER = """
+from scaivault.observability.instruments import Instruments
+instruments = Instruments(version="1.2.3", revision="abc")
+instruments.request_started("secrets")
+instruments.request_ended("GET", "secrets", 200, 0.02)
+instruments.request_started("audit")
+instruments.secret_read("tnt_dev", "kv")
+instruments.secret_write("tnt_dev")
+instruments.policy_violation("tnt_dev")
+instruments.set_pool(5, 3)
+"""
+SCRAPER = """
+from scaivault.observability.instruments import Instruments
+import sys
+instruments = Instruments(version="1.2.3", revision="abc")
+instruments.set_pool(1, 1)
+sys.stdout.buffer.write(instruments.render("")[0])
+"""
+
+
+def test_processes_add_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", WORKER], check=True)
+    text = subprocess.run([sys.executable, "-c", SCRAPER], check=True, capture_output=True).stdout.decode()
+    assert 'scaivault_requests_total{method="GET",path_category="secrets",status="200"} 3.0' in text
+    assert 'scaivault_request_duration_seconds_count{method="GET",path_category="secrets"} 3.0' in text
+    assert 'scaivault_active_requests{path_category="audit"} 3.0' in text
+    assert "scaivault_db_pool_size 16.0" in text
+    assert text.count("\nscaivault_build_info{") == 1
+    assert 'pid="' not in text
+    families = {family.name for family in text_string_to_metric_families(text)}
+    assert families == {series.name.removesuffix("_total") for series in CATALOGUE}

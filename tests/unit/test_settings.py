@@ -1,0 +1,163 @@
+"""Settings: all faults at once, by name and never by value; every variable documented."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from scaivault.settings import RATE_LIMITS, SECRETS, Address, Settings, SettingsInvalid, variables
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
+MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT"}
+
+
+@pytest.fixture
+def sound(tmp_path):
+    key_file = tmp_path / "root.key"
+    key_file.write_text("a key")
+    return {
+        "DATABASE_URL": "postgresql://vault:hunter2@db.internal:5432/scaivault?sslmode=require",
+        "REDIS_URL": "rediss://:hunter3@cache.internal/0",
+        "BASE_URL": "https://vault.example.com/",
+        "KMS_PROVIDER": "local",
+        "KMS_LOCAL_KEY_FILE": str(key_file),
+    }
+
+
+def faults(environ):
+    with pytest.raises(SettingsInvalid) as caught:
+        Settings.from_env(environ)
+    return {fault.name: fault.reason for fault in caught.value.faults}
+
+
+def test_the_least_that_is_needed(sound):
+    settings = Settings.from_env(sound)
+    assert settings.bind_address == Address("0.0.0.0", 8443)
+    assert settings.ops_bind_address == Address("127.0.0.1", 9464)
+    assert settings.base_url == "https://vault.example.com"
+    assert settings.database_url.get_secret_value() == sound["DATABASE_URL"]
+    assert (settings.web_concurrency, settings.web_threads, settings.database_pool_size) == (2, 8, 10)
+    assert settings.rate_limits == RATE_LIMITS
+    assert settings.metrics_auth == "token"
+    assert not settings.development
+
+
+def test_what_is_given_counts(sound):
+    settings = Settings.from_env(
+        sound
+        | {"RATE_LIMIT_READ": "7", "WEB_THREADS": "10", "TRUSTED_PROXIES": "10.0.0.0/8, ::1"}
+        | {"BIND_ADDRESS": "[::1]:443", "SCAIVAULT_ENV": "development", "LOG_LEVEL": ""}
+    )
+    assert settings.rate_limits["READ"] == 7
+    assert settings.rate_limits["WRITE"] == RATE_LIMITS["WRITE"]
+    assert settings.database_pool_size == 12
+    assert [str(each) for each in settings.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+    assert str(settings.bind_address) == "[::1]:443"
+    assert settings.development
+    assert settings.log_level == "info"
+
+
+def test_frozen(sound):
+    settings = Settings.from_env(sound)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.base_url = "https://elsewhere.example.com"
+
+
+def test_unknown_variables_are_none_of_our_business(sound):
+    assert Settings.from_env(sound | {"PATH": "/bin", "SCAIVAULT_TOKEN": "skt_x", "RATE": "1"})
+
+
+def test_nothing_set():
+    assert faults({}) == dict.fromkeys(["BASE_URL", "DATABASE_URL", "KMS_PROVIDER", "REDIS_URL"], "is required")
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "hint"),
+    [
+        ("DATABASE_URL", "mysql://vault:secret-word@db/x", "postgresql://"),
+        ("DATABASE_URL", "postgresql://vault:secret-word@[db/x", "postgresql://"),
+        ("DATABASE_URL", "postgresql://vault:x@db:secret-word/x", "postgresql://"),
+        ("DATABASE_URL", "postgresql:///secret-word", "host"),
+        ("REDIS_URL", "http://:secret-word@cache", "rediss://"),
+        ("BASE_URL", "vault-secret-word.example.com", "https://"),
+        ("BASE_URL", "https://me:secret-word@vault.example.com", "without user and password"),
+        ("BIND_ADDRESS", "secret-word", "0.0.0.0:8443"),
+        ("BIND_ADDRESS", "127.0.0.1:70000", "0.0.0.0:8443"),
+        ("BIND_ADDRESS", "::1:8443", "brackets"),
+        ("OPS_BIND_ADDRESS", ":9464", "0.0.0.0:8443"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,secret-word", "10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8", "networks"),
+        ("LOG_LEVEL", "secret-word", "'warn'"),
+        ("LOG_FORMAT", "secret-word", "'text'"),
+        ("SCAIVAULT_ENV", "secret-word", "'development'"),
+        ("METRICS_AUTH", "secret-word", "'token'"),
+        ("KMS_PROVIDER", "secret-word", "'local'"),
+        ("KMS_PROVIDER", "aws", "not built yet"),
+        ("WEB_CONCURRENCY", "0", "greater than or equal to 1"),
+        ("WEB_THREADS", "secret-word", "whole number"),
+        ("DATABASE_POOL_SIZE", "-1", "greater than 0"),
+        ("KEY_CACHE_SECONDS", "-1", "greater than or equal to 0"),
+        ("SHUTDOWN_SECONDS", "1.5s", "whole number"),
+        ("RATE_LIMIT_READ", "0", "greater than 0"),
+        ("RATE_LIMIT_LEASE", "secret-word", "whole number"),
+        ("RATE_LIMIT_READS", "5", "did you mean RATE_LIMIT_READ?"),
+        ("KMS_KEY_ID", "arn:secret-word", "not a setting of this release"),
+        ("SCAIKEY_URL", "secret-word", "https://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-word", "https://"),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_quoted(sound, name, wrong, hint):
+    found = faults(sound | {name: wrong})
+    assert list(found) == [name]
+    assert hint in found[name]
+    assert "secret-word" not in str(found)
+
+
+def test_all_faults_at_once(sound):
+    wrong = {"BASE_URL": "", "LOG_LEVEL": "x", "RATE_LIMIT_READ": "x", "KMS_KEYS": "x", "TLS_CERT_FILE": "/nowhere"}
+    assert list(faults(sound | wrong)) == sorted([*wrong, "TLS_KEY_FILE"])
+
+
+def test_tls_needs_both_files(sound, tmp_path):
+    file = tmp_path / "tls.pem"
+    file.write_text("pem")
+    both = {"TLS_CERT_FILE": str(file), "TLS_KEY_FILE": str(file)}
+    assert Settings.from_env(sound | both).tls_cert_file == file
+    for name, other in (("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")):
+        assert list(faults(sound | {name: str(file)})) == [other]
+
+
+def test_the_local_provider_needs_its_file(sound):
+    del sound["KMS_LOCAL_KEY_FILE"]
+    assert "generate-key" in faults(sound)["KMS_LOCAL_KEY_FILE"]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_secret_may_come_from_a_file(sound, tmp_path, name):
+    file = tmp_path / "secret"
+    file.write_text(sound[name] + "\n")
+    from_file = {key: text for key, text in sound.items() if key != name} | {f"{name}_FILE": str(file)}
+    assert Settings.from_env(from_file) == Settings.from_env(sound)
+    assert "both set" in faults(from_file | {name: sound[name]})[name]
+    assert list(faults(from_file | {f"{name}_FILE": str(tmp_path / "missing")})) == [f"{name}_FILE"]
+    file.write_bytes(b"\xff\xfe")
+    assert list(faults(from_file)) == [f"{name}_FILE"]
+    file.write_text("")
+    assert list(faults(from_file)) == [name]
+
+
+def test_secrets_are_not_shown(sound):
+    settings = Settings.from_env(sound)
+    for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
+        assert "hunter" not in shown
+
+
+def test_every_variable_is_documented_and_every_documented_one_exists():
+    documented = re.findall(r"^\| `([A-Z_]+)` \|", DOCUMENT.read_text(), re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert set(documented) == {*variables(), *MAKE_RUN_ONLY}
+
+
+def test_documented_rate_limits_are_the_defaults():
+    documented = re.findall(r"^\| `RATE_LIMIT_([A-Z_]+)` \| (\d+) \|", DOCUMENT.read_text(), re.MULTILINE)
+    assert {category: int(limit) for category, limit in documented} == dict(RATE_LIMITS)
