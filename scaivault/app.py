@@ -1,5 +1,8 @@
 """The API as one Flask application: tables, hooks, error table. No logic."""
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Flask
 
 from scaivault.bootstrap import Services
@@ -7,9 +10,16 @@ from scaivault.edge.context import RequestContext
 from scaivault.edge.dispatch import SecretPathConverter, blueprint, categories
 
 
+class _SyncFlask(Flask):
+    """Flask without the search for coroutines, which looks at every hook of every request: there are none."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+
 def create_app(services: Services) -> Flask:
     """A WSGI application over services that need not be open yet."""
-    app = Flask("scaivault", static_folder=None)
+    app = _SyncFlask("scaivault", static_folder=None)
     # One address, one spelling: nothing is merged, redirected or guessed on the way to a policy.
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False

@@ -9,6 +9,7 @@ from werkzeug.exceptions import NotFound as NoSuchRoute
 
 from scaivault.edge import problems
 from scaivault.edge.dispatch import no_such_address
+from scaivault.edge.exchange import Exchange, current
 from scaivault.edge.origin import Origins
 from scaivault.kernel.errors import VaultError
 
@@ -47,49 +48,58 @@ class RequestContext:
         app.register_error_handler(Exception, self._fail)
 
     def _begin(self) -> None:
-        g.category = self._categories.get(request.endpoint or "", UNMATCHED)
-        g.origin = self._origins.read(
-            peer=request.environ.get("REMOTE_ADDR", ""),
-            forwarded_for=request.headers.get("X-Forwarded-For", ""),
-            request_id=request.headers.get("X-Request-ID"),
-            traceparent=request.headers.get("traceparent"),
-            user_agent=request.headers.get("User-Agent", ""),
+        environ = request.environ
+        category = self._categories.get(request.endpoint or "", UNMATCHED)
+        g.exchange = Exchange(
+            origin=self._origins.read(
+                peer=environ.get("REMOTE_ADDR", ""),
+                forwarded_for=environ.get("HTTP_X_FORWARDED_FOR", ""),
+                request_id=environ.get("HTTP_X_REQUEST_ID"),
+                traceparent=environ.get("HTTP_TRACEPARENT"),
+                user_agent=environ.get("HTTP_USER_AGENT", ""),
+            ),
+            category=category,
         )
-        g.status = 500
-        self._meter.request_started(g.category)
+        self._meter.request_started(category)
 
     def _fail(self, failure: Exception) -> Response:
+        exchange = current()
         if isinstance(failure, NoSuchRoute):
             failure = no_such_address(request.path)
-        g.error = failure.code if isinstance(failure, VaultError) else None
-        response = problems.render(failure, g.origin.request_id)
+        exchange.error = failure.code if isinstance(failure, VaultError) else None
+        response = problems.render(failure, exchange.origin.request_id)
         if response.status_code == 500:  # noqa: PLR2004 - ours to mend, so worth a trace
-            self._log("error", "request_failed", failure, **self._fields())
+            self._log("error", "request_failed", failure, **_fields(exchange))
         return response
 
-    def _dress(self, response: Response) -> Response:
-        g.status = response.status_code
-        response.headers["X-Request-ID"] = g.origin.request_id
+    @staticmethod
+    def _dress(response: Response) -> Response:
+        exchange = current()
+        exchange.status = response.status_code
+        response.headers["X-Request-ID"] = exchange.origin.request_id
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
     def _end(self, _failure: BaseException | None) -> None:
-        seconds = time.perf_counter() - g.origin.started
-        self._meter.request_ended(request.method, g.category, g.status, seconds)
-        level = "debug" if g.category in _QUIET else "info"
-        self._log(level, "request", **self._fields(), status=g.status, duration_ms=round(seconds * 1_000, 3))
+        exchange = current()
+        seconds = time.perf_counter() - exchange.origin.started
+        self._meter.request_ended(request.method, exchange.category, exchange.status, seconds)
+        level = "debug" if exchange.category in _QUIET else "info"
+        self._log(level, "request", **_fields(exchange), status=exchange.status, duration_ms=round(seconds * 1_000, 3))
 
-    def _fields(self) -> dict[str, object]:
-        fields: dict[str, object] = {
-            "request_id": g.origin.request_id,
-            "trace_id": g.origin.trace_id,
-            "method": request.method,
-            "route": request.url_rule.rule if request.url_rule else UNMATCHED,
-            "path_category": g.category,
-        }
-        if caller := g.get("caller"):
-            fields |= {"tenant_id": caller.tenant_id, "identity_id": caller.identity_id}
-        if error := g.get("error"):
-            fields["error"] = error
-        return fields
+
+def _fields(exchange: Exchange) -> dict[str, object]:
+    rule = request.url_rule
+    fields: dict[str, object] = {
+        "request_id": exchange.origin.request_id,
+        "trace_id": exchange.origin.trace_id,
+        "method": request.method,
+        "route": rule.rule if rule else UNMATCHED,
+        "path_category": exchange.category,
+    }
+    if caller := exchange.caller:
+        fields |= {"tenant_id": caller.tenant_id, "identity_id": caller.identity_id}
+    if exchange.error:
+        fields["error"] = exchange.error
+    return fields

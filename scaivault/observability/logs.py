@@ -71,7 +71,15 @@ def configure(
     root.handlers = [other for other in root.handlers if type(other) not in (_Lines, logging.StreamHandler)]
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
+    _find_out_less()
     _catch_strays()
+
+
+def _find_out_less() -> None:
+    """No caller's line, thread or process name for each record: no line of ours shows them (logging's HOWTO)."""
+    logging._srcfile = None  # noqa: SLF001 - the documented switch
+    logging.logThreads = False
+    logging.logMultiprocessing = False
 
 
 class EventLog:

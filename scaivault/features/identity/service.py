@@ -1,5 +1,6 @@
 """Who is calling: personal access tokens, what they stand for, and the first installation."""
 
+import hmac
 import re
 import threading
 from collections import OrderedDict
@@ -20,7 +21,7 @@ from scaivault.features.identity.model import (
     TokenRow,
     TokenSummary,
 )
-from scaivault.kernel.caller import Caller, Origin, Role, Scope
+from scaivault.kernel.caller import Caller, Origin, Principal, Role, Scope
 from scaivault.kernel.errors import (
     Forbidden,
     TenantAccessDenied,
@@ -52,6 +53,14 @@ class TokenOrder:
     groups: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A token's row, and what is made of it for every request."""
+
+    row: TokenRow
+    principal: Principal
+
+
 class Authenticator:
     """From a bearer token to a caller."""
 
@@ -70,7 +79,7 @@ class Authenticator:
         self._hasher = hasher
         self._clock = clock
         self._on_cache = on_cache
-        self._known: OrderedDict[bytes, TokenRow] = OrderedDict()
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._turn = threading.Lock()
 
     def authenticate(self, token: str, origin: Origin, tenant_id: str | None) -> Caller:
@@ -79,11 +88,11 @@ class Authenticator:
         `tenant_id` is the tenant the request asks to act in, if it says so. Reasons given to a holder of a real token
         that no longer works are journalled in its tenant.
         """
-        row = self._find(token)
-        if row is None:
+        known = self._find(token)
+        if known is None:
             raise TokenInvalid
-        caller = Caller(row.principal(), origin)
-        if fault := self._fault(row, tenant_id):
+        caller = Caller(known.principal, origin)
+        if fault := self._fault(known.row, tenant_id):
             self._journal.record_alone(
                 Entry.of(Action.POLICY_VIOLATION, caller, success=False, attempted="authenticate", reason=fault.code)
             )
@@ -92,8 +101,8 @@ class Authenticator:
 
     def inspect(self, token: str) -> TokenRow | None:
         """What a token stands for if it is in force, else None."""
-        row = self._find(token)
-        return row if row is not None and self._fault(row, None) is None else None
+        known = self._find(token)
+        return known.row if known is not None and self._fault(known.row, None) is None else None
 
     def _fault(self, row: TokenRow, tenant_id: str | None) -> VaultError | None:
         if row.revoked_at is not None:
@@ -106,36 +115,36 @@ class Authenticator:
             return TenantAccessDenied()
         return None
 
-    def _find(self, token: str) -> TokenRow | None:
+    def _find(self, token: str) -> _Known | None:
         if _TOKEN_FORM.fullmatch(token) is None:
             return None
-        hasher = self._hasher()
-        digest = hasher.digest(token)
-        row = self._remembered(digest)
-        if row is None:
-            self._epochs.watch()
-            with self._database.session() as session:
-                row = store.find_token(session, digest)
-            if row is not None:
-                self._remember(digest, row)
+        digest = self._hasher().digest(token)
+        known = self._remembered(digest) or self._load(digest)
         # The index found the digest by an ordinary comparison; this one does not tell where a guess went wrong.
-        return row if row is not None and hasher.matches(token, row.digest) else None
+        return known if known is not None and hmac.compare_digest(digest, known.row.digest) else None
 
-    def _remembered(self, digest: bytes) -> TokenRow | None:
+    def _remembered(self, digest: bytes) -> _Known | None:
         with self._turn:
-            row = self._known.get(digest)
-        # `row.epoch` was read in the statement that read the token, so an equal or later epoch has seen every
+            known = self._known.get(digest)
+        # `epoch` was read in the statement that read the token, so an equal or later epoch has seen every
         # revocation that the tenant's present epoch tells of.
-        is_current = row is not None and row.epoch >= self._epochs.of(row.tenant_id)
+        is_current = known is not None and known.row.epoch >= self._epochs.of(known.row.tenant_id)
         self._on_cache("hit" if is_current else "miss")
-        return row if is_current else None
+        return known if is_current else None
 
-    def _remember(self, digest: bytes, row: TokenRow) -> None:
+    def _load(self, digest: bytes) -> _Known | None:
+        self._epochs.watch()
+        with self._database.session() as session:
+            row = store.find_token(session, digest)
+        if row is None:
+            return None
+        known = _Known(row, row.principal())
         with self._turn:
-            self._known[digest] = row
+            self._known[digest] = known
             self._known.move_to_end(digest)
             if len(self._known) > MOST_CACHED_TOKENS:
                 self._known.popitem(last=False)
+        return known
 
 
 class TokenService:

@@ -1,0 +1,24 @@
+"""What the edge knows of the request that this thread is serving."""
+
+from dataclasses import dataclass
+
+from flask import g
+
+from scaivault.kernel.caller import Caller, Origin
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer. `status` is what it would be if nothing more came of it."""
+
+    origin: Origin
+    category: str
+    caller: Caller | None = None
+    status: int = 500
+    error: str | None = None
+
+
+def current() -> Exchange:
+    """The exchange that `before_request` began."""
+    exchange: Exchange = g.exchange
+    return exchange
