@@ -15,6 +15,9 @@ BEGIN
         partition := 'audit_log_' || to_char(month_start, 'YYYY_MM');
         IF to_regclass(partition) IS NULL THEN
             EXECUTE format('CREATE TABLE %I (LIKE audit_log INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition);
+            -- A prefix of one entry in a hundred is best found by walking the month, one in ten thousand by its paths.
+            -- The planner can tell them apart only by a fine histogram: with the usual 100 steps it was wrong by 60.
+            EXECUTE format('ALTER TABLE %I ALTER COLUMN secret_path SET STATISTICS 1000', partition);
             EXECUTE format(
                 'ALTER TABLE audit_log ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                 partition,

@@ -217,3 +217,14 @@ def test_a_window_touches_its_months_only(busy):
     assert set(re.findall(r"audit_log_(\d{4}_\d\d)", explained.plan)) == {"2032_05", "2032_06"}
     store.list_entries(explained, "tnt_busy", Filters(since=window.since), Position(window.until, "log_x"), 101)
     assert set(re.findall(r"audit_log_(\d{4}_\d\d)", explained.plan)) == {"2032_05", "2032_06"}
+
+
+def test_the_planner_can_tell_a_narrow_prefix_from_a_wide_one(busy):
+    targets = busy.execute(
+        """
+        SELECT DISTINCT attstattarget
+          FROM pg_inherits JOIN pg_attribute ON attrelid = inhrelid AND attname = 'secret_path'
+         WHERE inhparent = 'audit_log'::regclass
+        """
+    ).fetchall()
+    assert targets == [(1000,)]
