@@ -1,9 +1,9 @@
 """Where a request comes from: its id, its trace, and the address we believe."""
 
 import hashlib
+import os
 import re
 import time
-import uuid
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -66,7 +66,7 @@ def trace_id(traceparent: str | None, request_id: str | None) -> str:
     if match and match[1] != _NO_TRACE and match[2] != "0" * 16:
         return match[1]
     if request_id is None:
-        return uuid.uuid4().hex
+        return os.urandom(16).hex()
     plain = request_id.replace("-", "").lower()
     if _TRACE_ID.fullmatch(plain) and plain != _NO_TRACE:
         return plain

@@ -23,8 +23,11 @@ ANSWER_SECONDS = STATEMENT_SECONDS + 2.0
 CONNECT_SECONDS = 2
 POOL_WAIT_SECONDS = 5.0
 
-# The last one is what a process meets that was suspended in the middle of a transaction.
+# The pool's own errors are OperationalErrors too. The last one is what a process meets that was suspended in the middle
+# of a transaction.
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError, errors.IdleInTransactionSessionTimeout)
+_STALE = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction)
+_READ_ONLY = (errors.ReadOnlySqlTransaction, errors.FeatureNotSupported)
 
 _SESSION_OPTIONS = " ".join(
     f"-c {name}={value}"
@@ -138,32 +141,37 @@ class Database:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Statements that each commit on their own."""
-        with self._translated():
+        try:
             # `pool.connection()` would end by a commit: there is nothing to commit, and it costs a tenth of a read.
             connection = self._pool.getconn()
             try:
                 yield Session(connection, self._observe)
             finally:
                 self._pool.putconn(connection)
+        except psycopg.Error as failure:
+            self._explain(failure)
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """Statements that commit together at the end of the block, or not at all if it raises."""
-        with self._translated(), self._pool.connection() as connection, connection.transaction():
-            yield Session(connection, self._observe)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
         try:
-            yield
-        except errors.IntegrityError as refusal:
-            raise ConstraintViolated(refusal.diag.constraint_name or "") from refusal
-        except (*_LOST, PoolTimeout, PoolClosed) as failure:
+            with self._pool.connection() as connection, connection.transaction():
+                yield Session(connection, self._observe)
+        except psycopg.Error as failure:
+            self._explain(failure)
+            raise
+
+    def _explain(self, failure: psycopg.Error) -> None:
+        """Raise the failure in our words, where we have some."""
+        if isinstance(failure, errors.IntegrityError):
+            raise ConstraintViolated(failure.diag.constraint_name or "") from failure
+        if isinstance(failure, _LOST):
             self._mend()
             raise Unavailable("The database does not answer; try again shortly.") from failure
-        except (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction) as failure:
+        if isinstance(failure, _STALE):
             raise Unavailable("The schema is not up to date: run 'scaivault server migrate'.") from failure
-        except (errors.ReadOnlySqlTransaction, errors.FeatureNotSupported) as failure:
+        if isinstance(failure, _READ_ONLY):
             raise Unavailable("The database does not take writes; try again shortly.") from failure
 
     def _mend(self) -> None:
