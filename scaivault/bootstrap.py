@@ -26,10 +26,11 @@ from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
 from scaivault.features.identity import routes as identity_routes
-from scaivault.features.identity.service import Authenticator, Installer, TokenService
+from scaivault.features.identity.service import Authenticator, Installer, Tenancy, TokenService
 from scaivault.features.policies import routes as policy_routes
 from scaivault.features.policies.service.guard import PolicyGuard
 from scaivault.features.policies.service.policies import PolicyService
+from scaivault.features.policies.service.shared import SharedGuard
 from scaivault.features.secrets import jobs as secret_jobs
 from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
@@ -41,7 +42,7 @@ from scaivault.kernel.caller import Caller
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
-from scaivault.kernel.ports import Clock, KeyService
+from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
 from scaivault.settings import Settings
@@ -130,6 +131,7 @@ def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | N
         base.database,
         base.journal,
         base.epochs,
+        Tenancy(base.database),
         base.hasher,
         base.clock,
         partial(base.instruments.cache_request, "token"),
@@ -140,7 +142,8 @@ def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | N
     notes = AccessNotes(base.database)
     system = _system(settings, base)
     tables: list[Routes] = [
-        _secrets(base, notes),
+        _secrets(base, base.guard, notes),
+        secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
         identity_routes.routes(tokens, base.cursors),
         audit_routes.routes(audit, base.cursors),
@@ -221,20 +224,20 @@ def _kms(settings: Settings) -> KeyService:
     return LocalKeys(settings.kms_local_key_file, development=settings.scaivault_env == "development")
 
 
-def _secrets(base: _Base, notes: AccessNotes) -> Routes:
+def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
     secrets = SecretService(
         base.database,
         Envelope(base.ring),
-        base.guard,
+        guard,
         base.journal,
         base.clock,
         notes,
         base.instruments.secret_read,
         base.instruments.secret_write,
     )
-    trash = TrashService(base.guard, base.journal, base.clock)
-    listing = ListService(base.database, base.guard, base.journal, base.clock)
-    batch = BatchService(secrets, listing, base.guard)
+    trash = TrashService(guard, base.journal, base.clock)
+    listing = ListService(base.database, guard, base.journal, base.clock)
+    batch = BatchService(secrets, listing, guard)
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
 
 

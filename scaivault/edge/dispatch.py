@@ -1,7 +1,7 @@
 """From Flask's request to a route's view and back: limits, then who is asking, then types, then the view."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -30,12 +30,16 @@ class SecretPathConverter(BaseConverter):
     weight = 150
 
 
-SECRETS = "/v1/secrets/"
+VERSION = "/v1"
+# Before any address that takes a token: the tenant to act in, for those who may (contract 3). Not the name of any
+# variable of a route's own.
+IN_TENANT = f"{VERSION}/t/<acting_tenant>"
+_SECRETS = re.compile(r"/v1(?:/t/[^/]+)?(?:/partner)?/secrets/")
 
 
 def no_such_address(path: str) -> VaultError:
     """What to say of an address that no route has: below the secrets it is a path that can not be one."""
-    if path.startswith(SECRETS):
+    if _SECRETS.match(path):
         return InvalidPath("A path has no colon, but for the custom methods that the API document lists.")
     return NotFound("There is no such address in this API.")
 
@@ -54,27 +58,37 @@ def blueprint(routes: Routes, authenticate: Authenticate, on_refusal: OnRefusal)
     """The table as a Flask blueprint."""
     made = Blueprint(routes.name, __name__)
     for route in routes.table:
-        made.add_url_rule(
-            route.rule,
-            endpoint=endpoint_of(route),
-            view_func=_view(route, authenticate, on_refusal),
-            methods=[route.method],
-            provide_automatic_options=False,
-        )
+        view = _view(route, authenticate, on_refusal)
+        for rule in rules_of(route):
+            made.add_url_rule(
+                rule,
+                endpoint=_endpoint(route, rule),
+                view_func=view,
+                methods=[route.method],
+                provide_automatic_options=False,
+            )
     return made
 
 
-def endpoint_of(route: Route) -> str:
-    """A name for the route that no other has; a blueprint's endpoints take no dots."""
-    return f"{route.method} {route.rule}".replace(".", "_")
+def rules_of(route: Route) -> Sequence[str]:
+    """Where the route answers: at its own address and, if it knows its callers, in a tenant that is named before it."""
+    if route.is_open:
+        return (route.rule,)
+    return (route.rule, IN_TENANT + route.rule.removeprefix(VERSION))
+
+
+def _endpoint(route: Route, rule: str) -> str:
+    """A name for the route at one of its rules that no other has; a blueprint's endpoints take no dots."""
+    return f"{route.method} {rule}".replace(".", "_")
 
 
 def categories(tables: Iterable[Routes]) -> dict[str, str]:
     """The path category of each Flask endpoint: the closed list that metrics and logs are labelled with."""
     return {
-        f"{routes.name}.{endpoint_of(route)}": route.category or routes.category
+        f"{routes.name}.{_endpoint(route, rule)}": route.category or routes.category
         for routes in tables
         for route in routes.table
+        for rule in rules_of(route)
     }
 
 
@@ -83,11 +97,12 @@ def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Ca
         environ = request.environ
         return _render(route, route.view(**variables, **_inputs(route, environ, _raw_body(route, environ))))
 
-    def for_callers(**variables: object) -> Response:
+    def for_callers(*, acting_tenant: str | None = None, **variables: object) -> Response:
         environ, exchange = request.environ, current()
         body = _raw_body(route, environ)
         token = bearer_token(environ.get("HTTP_AUTHORIZATION"))
-        caller = exchange.caller = authenticate(token, exchange.origin, environ.get("HTTP_X_TENANT_ID"))
+        tenant_id = environ.get("HTTP_X_TENANT_ID") if acting_tenant is None else acting_tenant
+        caller = exchange.caller = authenticate(token, exchange.origin, tenant_id)
         try:
             if takes_path:
                 _refuse_other_spellings(environ)

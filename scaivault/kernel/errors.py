@@ -144,6 +144,12 @@ class NotFound(VaultError):
     code = "not_found"
 
 
+class TenantNotFound(NotFound):
+    """There is no such tenant."""
+
+    code = "tenant_not_found"
+
+
 class Conflict(VaultError):
     """The request conflicts with the present state."""
 

@@ -50,4 +50,7 @@ class Entry:
     ) -> "Entry":
         """An entry about `caller`'s request, timed from the request's start until now."""
         duration_ms = (time.perf_counter() - caller.origin.started) * 1_000
+        if (home := caller.principal.home) is not None:
+            # A name belongs to its tenant: this trail may know another one of the same name.
+            extra["home_tenant_id"] = home.tenant_id
         return cls(action, caller, path, success, duration_ms, extra)

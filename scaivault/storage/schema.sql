@@ -170,6 +170,8 @@ CREATE TABLE public.tenants (
     status text DEFAULT 'ACTIVE'::text NOT NULL,
     authority_epoch bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_shared_space boolean DEFAULT false NOT NULL,
+    CONSTRAINT tenants_shared_space_check CHECK ((is_shared_space = (id = partner_id))),
     CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text])))
 );
 

@@ -3,7 +3,7 @@
 A route that is added, moved, opened or given another scope without a change here fails `test_url_map`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OPEN = "open"  # no token needed
 ANY = "any token"  # a token, whatever its scopes
@@ -75,8 +75,7 @@ SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
 
-OPERATIONS = (
-    # Secrets
+SECRETS = (
     Operation("GET", "/v1/secrets", "secrets:list", "secrets"),
     Operation("POST", "/v1/secrets/batch", "secrets:read", "batch", {"paths": [NOBODY["path"]]}),
     Operation("POST", "/v1/secrets/batch/metadata", "secrets:list", "batch", {"paths": [NOBODY["path"]]}),
@@ -89,6 +88,13 @@ OPERATIONS = (
     Operation("POST", f"{SECRET}:recover", "secrets:write", "secrets"),
     Operation("POST", f"{SECRET}:rollback", "secrets:write", "secrets", {"version": 1}),
     Operation("POST", f"{SECRET}:destroy", "secrets:delete", "secrets", {"versions": [1]}),
+)
+# What a partner's tenants share answers to the same calls.
+SHARED = tuple(replace(each, rule=each.rule.replace("/v1/", "/v1/partner/")) for each in SECRETS)
+
+OPERATIONS = (
+    *SECRETS,
+    *SHARED,
     # Policies
     Operation("GET", POLICIES, "policies:read", "policies"),
     Operation("POST", POLICIES, "policies:write", "policies", POLICY),
@@ -120,6 +126,8 @@ OPERATIONS = (
     Operation("GET", "/v1/openapi.json", OPEN, "system"),
 )
 CLOSED = tuple(each for each in OPERATIONS if not each.is_open)
+# Every address that takes a token is also one in a tenant that is named.
+IN_TENANT = "/v1/t/<acting_tenant>"
 SCOPED = tuple(each for each in OPERATIONS if each.scope)
 
 

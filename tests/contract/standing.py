@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.house import House, Voice, furnish, opened
+from tests.house import House, Voice, furnish, opened, partner_admin
 from tests.servers import fresh_database
 
 _numbers = itertools.count(1)
@@ -21,6 +21,7 @@ class Standing:
     house: House
     ada: Voice
     bob: Voice
+    pat: Voice
     database_url: str
     redis_url: str
     folder: object
@@ -32,7 +33,8 @@ def stand(postgres_server, template_database, redis_server, folder, **environmen
         fresh_database(postgres_server, template_database) as database_url,
         opened(database_url, redis_server.url(), folder, **environment) as house,
     ):
-        yield Standing(house, *furnish(house), database_url, redis_server.url(), folder)
+        ada, bob = furnish(house)
+        yield Standing(house, ada, bob, partner_admin(house, ada), database_url, redis_server.url(), folder)
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +61,12 @@ def ada(house, standing):
 def bob(house, standing):
     """The administrator of tenant B."""
     return standing.bob
+
+
+@pytest.fixture
+def pat(house, standing):
+    """The administrator of the partner."""
+    return standing.pat
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ NOT_TOLD = {
     "identity.claim_installation": "there is no tenant yet",
     "identity.count_tenants": "is there a tenant at all",
     "identity.add_partner": "above tenants",
+    "identity.add_shared_space": "the tenant it makes has the partner's id",
     "secrets.change_last_accessed": "many tenants' notes in one statement, each row with its tenant",
     "audit.add_entry": "the tenant is among the entry's fields, and a column of the statement",
     "audit.find_recorded": "the tenant is among the entry's fields and in the look-up it is given",

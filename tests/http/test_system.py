@@ -214,6 +214,7 @@ class TestDocument:
             (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
             for rule in house.client.application.url_map.iter_rules()
             for method in rule.methods - {"HEAD", "OPTIONS"}
+            if not rule.rule.startswith("/v1/t/")  # the same addresses in a tenant that is named: said once, in words
         }
         assert served == {(path, method) for path, item in document["paths"].items() for method in item}
 

@@ -10,7 +10,13 @@ from datetime import timedelta
 
 from scaivault.crypto.tokens import TokenHasher, new_token
 from scaivault.features.identity import store
-from scaivault.features.identity.errors import AlreadyInstalled, TokenExceedsMaker, TokenNotFound, TooManyTokens
+from scaivault.features.identity.errors import (
+    AlreadyInstalled,
+    TenantSuspended,
+    TokenExceedsMaker,
+    TokenNotFound,
+    TooManyTokens,
+)
 from scaivault.features.identity.model import (
     DEFAULT_TOKEN_LIFETIME,
     LONGEST_TOKEN_LIFETIME,
@@ -25,9 +31,11 @@ from scaivault.kernel.caller import Caller, Origin, Principal, Role, Scope
 from scaivault.kernel.errors import (
     Forbidden,
     TenantAccessDenied,
+    TenantNotFound,
     TokenExpired,
     TokenInvalid,
     TokenRevoked,
+    Unauthenticated,
     VaultError,
 )
 from scaivault.kernel.ids import new_id
@@ -61,6 +69,35 @@ class _Known:
     principal: Principal
 
 
+class Tenancy:
+    """Which tenant a request acts in."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enter(self, caller: Caller, tenant_id: str) -> Caller:
+        """The caller in the tenant it names: its own, or one that its partner's or the installation's admin may enter.
+
+        TenantAccessDenied for any other, whether it is there or not; TenantNotFound to a super_admin, whom nothing is
+        hidden from; TenantSuspended.
+        """
+        principal = caller.principal
+        if tenant_id == principal.tenant_id:
+            return caller
+        if not principal.is_partner_admin:
+            raise TenantAccessDenied
+        with self._database.session() as session:
+            tenant = store.find_tenant(session, tenant_id)
+        if Role.SUPER_ADMIN in principal.roles:
+            if tenant is None:
+                raise TenantNotFound
+        elif tenant is None or tenant.partner_id != principal.partner_id:
+            raise TenantAccessDenied
+        if tenant.is_suspended:
+            raise TenantSuspended
+        return caller.entering(tenant.partner_id, tenant.id)
+
+
 class Authenticator:
     """From a bearer token to a caller."""
 
@@ -69,6 +106,7 @@ class Authenticator:
         database: Database,
         journal: Journal[Session],
         epochs: Epochs,
+        tenancy: "Tenancy",
         hasher: Callable[[], TokenHasher],
         clock: Clock,
         on_cache: Callable[[str], None],
@@ -76,6 +114,7 @@ class Authenticator:
         self._database = database
         self._journal = journal
         self._epochs = epochs
+        self._tenancy = tenancy
         self._hasher = hasher
         self._clock = clock
         self._on_cache = on_cache
@@ -92,28 +131,33 @@ class Authenticator:
         if known is None:
             raise TokenInvalid
         caller = Caller(known.principal, origin)
-        if fault := self._fault(known.row, tenant_id):
+        try:
+            self._check(known.row)
+            return self._tenancy.enter(caller, caller.tenant_id if tenant_id is None else tenant_id)
+        except VaultError as fault:
             self._journal.record_alone(
                 Entry.of(Action.POLICY_VIOLATION, caller, success=False, attempted="authenticate", reason=fault.code)
             )
-            raise fault
-        return caller
+            raise
 
     def inspect(self, token: str) -> TokenRow | None:
         """What a token stands for if it is in force, else None."""
         known = self._find(token)
-        return known.row if known is not None and self._fault(known.row, None) is None else None
+        if known is None:
+            return None
+        try:
+            self._check(known.row)
+        except (Unauthenticated, Forbidden):
+            return None
+        return known.row
 
-    def _fault(self, row: TokenRow, tenant_id: str | None) -> VaultError | None:
+    def _check(self, row: TokenRow) -> None:
         if row.revoked_at is not None:
-            return TokenRevoked()
+            raise TokenRevoked
         if row.expires_at <= self._clock.now():
-            return TokenExpired()
+            raise TokenExpired
         if row.is_suspended:
-            return Forbidden("This tenant is suspended.")
-        if tenant_id is not None and tenant_id != row.tenant_id:
-            return TenantAccessDenied()
-        return None
+            raise TenantSuspended
 
     def _find(self, token: str) -> _Known | None:
         if _TOKEN_FORM.fullmatch(token) is None:
@@ -232,6 +276,8 @@ class TokenService:
         fault: VaultError | None = None
         if order.tenant_id != caller.tenant_id:
             fault = TenantAccessDenied()
+        elif order.identity_id is None and caller.principal.home is not None:
+            fault = Forbidden("Make your own tokens in your own tenant; here name a service account.")
         elif excess:
             fault = TokenExceedsMaker("The token that makes it does not hold all of these scopes.", scopes=excess)
         elif order.lifetime and self._clock.now() + order.lifetime > caller.principal.token_expires_at:
@@ -284,6 +330,7 @@ class Installer:
             if store.count_tenants(tx):
                 raise AlreadyInstalled
             store.add_partner(tx, partner_id, partner_name)
+            store.add_shared_space(tx, partner_id)
             store.add_tenant(tx, tenant_id, partner_id, tenant_name)
             self._add_holder(tx, tenant_id, admin, frozenset(Scope), "first administrator", digest)
         return Installed(partner_id, tenant_id, token)
@@ -324,4 +371,4 @@ class Installer:
 
 
 def _own_unless_admin(caller: Caller) -> str | None:
-    return None if Role.TENANT_ADMIN in caller.principal.roles else caller.identity_id
+    return None if caller.principal.is_tenant_admin else caller.identity_id

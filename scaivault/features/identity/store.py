@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from scaivault.features.identity.model import Identity, TokenRow, TokenSummary, identity_type_of
+from scaivault.features.identity.model import Identity, TenantRow, TokenRow, TokenSummary, identity_type_of
 from scaivault.storage.database import Session
 
 
@@ -142,13 +142,38 @@ def claim_installation(tx: Session) -> None:
     tx.run("LOCK TABLE partners IN SHARE ROW EXCLUSIVE MODE")
 
 
+def find_tenant(session: Session, tenant_id: str) -> TenantRow | None:
+    """The tenant of this id, or the shared space of this partner."""
+    return session.one(
+        TenantRow,
+        """
+        SELECT tenants.id, tenants.partner_id, tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended
+          FROM tenants
+          JOIN partners ON partners.id = tenants.partner_id
+         WHERE tenants.id = %(tenant_id)s
+        """,
+        tenant_id=tenant_id,
+    )
+
+
 def count_tenants(session: Session) -> int:
-    row = session.one(_Count, "SELECT count(*) AS count FROM tenants")
+    row = session.one(_Count, "SELECT count(*) AS count FROM tenants WHERE NOT is_shared_space")
     return row.count if row else 0
 
 
 def add_partner(tx: Session, partner_id: str, name: str) -> None:
     tx.run("INSERT INTO partners (id, name) VALUES (%(id)s, %(name)s)", id=partner_id, name=name)
+
+
+def add_shared_space(tx: Session, partner_id: str) -> None:
+    """Where the partner's tenants share secrets: rows, keys and a trail of its own, under the partner's id."""
+    tx.run(
+        """
+        INSERT INTO tenants (id, partner_id, name, is_shared_space)
+        VALUES (%(partner_id)s, %(partner_id)s, 'shared', true)
+        """,
+        partner_id=partner_id,
+    )
 
 
 def add_tenant(tx: Session, tenant_id: str, partner_id: str, name: str) -> None:
