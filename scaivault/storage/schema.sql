@@ -184,7 +184,8 @@ CREATE TABLE public.tokens (
     digest bytea NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    parent_id text
 );
 
 ALTER TABLE ONLY public.audit_log
@@ -265,6 +266,8 @@ CREATE INDEX secrets_type_idx ON public.secrets USING btree (tenant_id, secret_t
 CREATE INDEX tenants_authority_epoch_idx ON public.tenants USING btree (authority_epoch);
 
 CREATE INDEX tenants_partner_id_idx ON public.tenants USING btree (partner_id);
+
+CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
 
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
 

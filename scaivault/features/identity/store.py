@@ -13,6 +13,11 @@ class _Count:
 
 
 @dataclass(frozen=True, slots=True)
+class _Revocation:
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Groups:
     groups: list[str]
 
@@ -37,13 +42,15 @@ def find_token(session: Session, digest: bytes) -> TokenRow | None:
     )
 
 
-def add_token(tx: Session, tenant_id: str, token: TokenSummary, digest: bytes) -> None:
+def add_token(tx: Session, tenant_id: str, token: TokenSummary, digest: bytes, parent_id: str | None = None) -> None:
+    """Add a token; `parent_id` is the token it was made with and ends with."""
     tx.run(
         """
-        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at)
+        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at, parent_id)
         VALUES (%(id)s, %(tenant_id)s, %(identity_id)s, %(name)s, %(scopes)s, %(digest)s, %(created_at)s,
-                %(expires_at)s)
+                %(expires_at)s, %(parent_id)s)
         """,
+        parent_id=parent_id,
         id=token.id,
         tenant_id=tenant_id,
         identity_id=token.identity_id,
@@ -107,6 +114,48 @@ def change_token_revoked(tx: Session, tenant_id: str, identity_id: str | None, t
         token_id=token_id,
         now=now,
     )
+
+
+def change_offspring_revoked(tx: Session, tenant_id: str, token_id: str, now: datetime) -> int:
+    """Revoke what was made with a token, and with that, and so on; how many there were.
+
+    One that is being made with one of these meanwhile is missed, and found by asking again: its maker is locked while
+    it is made (`is_revoked`), so it is there once that maker has been revoked, and none comes after that.
+    """
+    return tx.run(
+        """
+        WITH RECURSIVE ended AS (
+            SELECT %(token_id)s::text AS id
+             UNION
+            SELECT tokens.id
+              FROM tokens
+              JOIN ended ON tokens.parent_id = ended.id
+             WHERE tokens.tenant_id = %(tenant_id)s
+        )
+        UPDATE tokens
+           SET revoked_at = %(now)s
+         WHERE tenant_id = %(tenant_id)s AND id IN (SELECT id FROM ended) AND revoked_at IS NULL
+        """,
+        tenant_id=tenant_id,
+        token_id=token_id,
+        now=now,
+    )
+
+
+def is_revoked(tx: Session, tenant_id: str, token_id: str) -> bool:
+    """Whether it is a token that was revoked; one that was not stays as it is until the transaction's end."""
+    row = tx.one(
+        _Revocation,
+        """
+        SELECT revoked_at
+          FROM tokens
+         WHERE tenant_id = %(tenant_id)s AND id = %(token_id)s
+           FOR SHARE
+        """,
+        tenant_id=tenant_id,
+        token_id=token_id,
+    )
+    return row is not None and row.revoked_at is not None
 
 
 def find_groups(session: Session, tenant_id: str, identity_id: str) -> frozenset[str]:

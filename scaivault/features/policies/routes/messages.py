@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import WithJsonSchema as JsonSchema
 
-from scaivault.edge.messages import Body, Instant, Name, Page, PageReply, Query, Reply, Text, Timestamp
+from scaivault.edge.messages import Body, Flag, Instant, Name, Page, PageReply, Query, Reply, Text, Timestamp
 from scaivault.features.policies.model.conditions import DAYS, MAX_IP_RANGES, Condition, Day
 from scaivault.features.policies.model.policies import PolicyScope
 from scaivault.features.policies.model.rules import MAX_RULES, Effect
@@ -154,7 +154,7 @@ class TrialBody(Body):
 
 class PolicyQuery(Page):
     scope: WhichScope = PolicyScope.TENANT
-    include_inactive: bool = False
+    include_inactive: Flag = False
 
 
 class DeleteQuery(Query):
