@@ -42,6 +42,7 @@ from scaivault.kernel.caller import Caller
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
@@ -210,8 +211,11 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
     )
 
 
-def _journal_refusal(journal: AuditJournal, caller: Caller, route: str, refusal: VaultError) -> None:
-    journal.record_alone(Entry.of(Action.REQUEST_REFUSED, caller, success=False, route=route, reason=refusal.code))
+def _journal_refusal(
+    journal: AuditJournal, caller: Caller, route: str, path: SecretPath | None, refusal: VaultError
+) -> None:
+    entry = Entry.of(Action.REQUEST_REFUSED, caller, path, success=False, route=route, reason=refusal.code)
+    journal.record_alone(entry)
 
 
 def _gauge_pool(base: _Base) -> None:

@@ -15,6 +15,7 @@ from scaivault.edge.messages import Reply
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
+from scaivault.kernel.paths import SecretPath, parse_path
 
 Environ = Mapping[str, Any]  # WSGI's: each of Flask's proxies costs as much as ten look-ups in it
 
@@ -50,8 +51,8 @@ class Authenticate(Protocol):
 
 
 class OnRefusal(Protocol):
-    def __call__(self, caller: Caller, route: str, refusal: VaultError) -> None:
-        """Journal that a known caller asked for something malformed."""
+    def __call__(self, caller: Caller, route: str, path: SecretPath | None, refusal: VaultError) -> None:
+        """Journal that a known caller asked for something malformed, about the secret at `path` if it said one."""
 
 
 def blueprint(routes: Routes, authenticate: Authenticate, on_refusal: OnRefusal) -> Blueprint:
@@ -108,11 +109,20 @@ def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Ca
                 _refuse_other_spellings(environ)
             return _render(route, route.view(caller=caller, **variables, **_inputs(route, environ, body)))
         except (InvalidRequest, ValidationFailed) as refusal:
-            on_refusal(caller, route.rule, refusal)
+            # A spelling that was refused is not the path that Flask has made of it.
+            path = None if isinstance(refusal, InvalidPath) else _path_among(variables)
+            on_refusal(caller, route.rule, path, refusal)
             raise
 
     takes_path = "<secret:" in route.rule
     return open_to_all if route.is_open else for_callers
+
+
+def _path_among(variables: Mapping[str, object]) -> SecretPath | None:
+    try:
+        return parse_path(str(variables.get("path", "")))
+    except InvalidPath:
+        return None
 
 
 def _raw_body(route: Route, environ: Environ) -> dict[str, object] | None:
