@@ -25,6 +25,10 @@ from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.directory import routes as directory_routes
+from scaivault.features.directory.service.browsing import BrowseService
+from scaivault.features.directory.service.events import EventService, EventSignature
+from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service import Authenticator, Installer, Tenancy, TokenService
 from scaivault.features.policies import routes as policy_routes
@@ -44,6 +48,7 @@ from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Guard, KeyService
+from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
 from scaivault.settings import Settings
@@ -128,11 +133,12 @@ class _Base:
 def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | None = None) -> Services:
     """Everything, wired. A test passes its own clock or KMS."""
     base = _base(settings, clock or SystemClock(), kms or _kms(settings))
+    tenancy = Tenancy(base.database)
     authenticator = Authenticator(
         base.database,
         base.journal,
         base.epochs,
-        Tenancy(base.database),
+        tenancy,
         base.hasher,
         base.clock,
         partial(base.instruments.cache_request, "token"),
@@ -147,6 +153,7 @@ def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | N
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
         identity_routes.routes(tokens, base.cursors),
+        _directory(settings, base, tenancy),
         audit_routes.routes(audit, base.cursors),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
@@ -243,6 +250,16 @@ def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
     listing = ListService(base.database, guard, base.journal, base.clock)
     batch = BatchService(secrets, listing, guard)
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
+
+
+def _directory(settings: Settings, base: _Base, tenancy: Tenancy) -> Routes:
+    secret = settings.scaikey_webhook_secret
+    return directory_routes.routes(
+        BrowseService(base.database, base.guard, tenancy),
+        RoleService(base.database, base.journal, base.guard),
+        EventService(base.database, base.journal, base.clock),
+        EventSignature(Redacted(secret.get_secret_value().encode()) if secret else None, base.clock),
+    )
 
 
 def _system(settings: Settings, base: _Base) -> SystemPages:

@@ -12,7 +12,7 @@ from scaivault.edge.authn import bearer_token
 from scaivault.edge.bodies import check_size, parse_object, validate
 from scaivault.edge.exchange import current
 from scaivault.edge.messages import Reply
-from scaivault.edge.routes import Answer, Route, Routes
+from scaivault.edge.routes import Answer, Route, Routes, Signature
 from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
 from scaivault.kernel.paths import SecretPath, parse_path
@@ -96,11 +96,11 @@ def categories(tables: Iterable[Routes]) -> dict[str, str]:
 def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Callable[..., Response]:
     def open_to_all(**variables: object) -> Response:
         environ = request.environ
-        return _render(route, route.view(**variables, **_inputs(route, environ, _raw_body(route, environ))))
+        return _render(route, route.view(**variables, **_inputs(route, environ, _body(_read(route, environ)))))
 
     def for_callers(*, acting_tenant: str | None = None, **variables: object) -> Response:
         environ, exchange = request.environ, current()
-        body = _raw_body(route, environ)
+        body = _body(_read(route, environ))
         token = bearer_token(environ.get("HTTP_AUTHORIZATION"))
         tenant_id = environ.get("HTTP_X_TENANT_ID") if acting_tenant is None else acting_tenant
         caller = exchange.caller = authenticate(token, exchange.origin, tenant_id)
@@ -115,7 +115,21 @@ def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Ca
             raise
 
     takes_path = "<secret:" in route.rule
+    if route.signature is not None:
+        return _signed_view(route, route.signature)
     return open_to_all if route.is_open else for_callers
+
+
+def _signed_view(route: Route, signature: Signature) -> Callable[..., Response]:
+    header = "HTTP_" + signature.header.upper().replace("-", "_")
+
+    def for_the_signed(**variables: object) -> Response:
+        environ, raw = request.environ, _read(route, request.environ)
+        signature.check(environ.get(header), raw or b"")
+        origin = current().origin
+        return _render(route, route.view(origin=origin, **variables, **_inputs(route, environ, _body(raw))))
+
+    return for_the_signed
 
 
 def _path_among(variables: Mapping[str, object]) -> SecretPath | None:
@@ -125,8 +139,12 @@ def _path_among(variables: Mapping[str, object]) -> SecretPath | None:
         return None
 
 
-def _raw_body(route: Route, environ: Environ) -> dict[str, object] | None:
-    """The body's JSON object, within bounds. A body that nobody asked for is refused, and not read."""
+def _body(raw: bytes | None) -> dict[str, object] | None:
+    return None if raw is None else parse_object(raw)
+
+
+def _read(route: Route, environ: Environ) -> bytes | None:
+    """The body, within bounds. A body that nobody asked for is refused, and not read."""
     if "HTTP_TRANSFER_ENCODING" not in environ and environ.get("CONTENT_LENGTH", "0") in {"", "0"}:
         if route.body is not None:
             raise InvalidRequest("This endpoint needs a JSON body.")
@@ -144,7 +162,7 @@ def _raw_body(route: Route, environ: Environ) -> dict[str, object] | None:
     check_size(len(raw), route.max_body_bytes)
     if length is not None and len(raw) < length:
         raise InvalidRequest("The body is shorter than its Content-Length.")
-    return parse_object(raw)
+    return raw
 
 
 def _refuse_other_spellings(environ: Environ) -> None:

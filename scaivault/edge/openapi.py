@@ -131,6 +131,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             _parameter("query", name, _spoken(_inlined(of, schema)), is_required=name in schema.get("required", ()))
             for name, of in schema["properties"].items()
         ]
+    if route.signature is not None:
+        parameters.append(_parameter("header", route.signature.header, {"type": "string"}, is_required=True))
     if route.takes_if_match:
         parameters.append(_parameter("header", "If-Match", {"type": "string", "pattern": '^"[0-9]{1,9}"$'}))
     return parameters
@@ -188,6 +190,8 @@ def _failures(route: Route) -> dict[int, set[str]]:
         kinds += [errors.BodyTooLarge, errors.ValidationFailed]
     if route.query is not None:
         kinds += [errors.ValidationFailed]
+    if route.signature is not None:
+        kinds += [errors.Unauthenticated, errors.TokenInvalid]
     if not route.is_open:
         kinds += [errors.Unauthenticated, errors.TokenInvalid, errors.TokenExpired, errors.TokenRevoked]
         kinds += [errors.AccessDenied, errors.InsufficientScope, errors.TenantAccessDenied]

@@ -46,6 +46,7 @@ class IdentityType(StrEnum):
     USER = "user"
     SERVICE_ACCOUNT = "service_account"
     GROUP = "group"
+    SYSTEM = "system"
 
 
 class Role(StrEnum):

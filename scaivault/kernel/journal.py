@@ -16,12 +16,14 @@ class Action(StrEnum):
     WRITE = "write"
     DELETE = "delete"
     LIST = "list"
+    IDENTITY_SYNC = "identity_sync"
     POLICY_CREATE = "policy_create"
     POLICY_UPDATE = "policy_update"
     POLICY_DELETE = "policy_delete"
     POLICY_BIND = "policy_bind"
     POLICY_UNBIND = "policy_unbind"
     POLICY_VIOLATION = "policy_violation"
+    ROLE_ASSIGN = "role_assign"
     REQUEST_REFUSED = "request_refused"
     TOKEN_CREATE = "token_create"  # noqa: S105 - an action's name
     TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name

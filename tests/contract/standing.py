@@ -8,6 +8,7 @@ import contextlib
 import itertools
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 
 from tests.house import House, Voice, furnish, opened, partner_admin
@@ -34,7 +35,25 @@ def stand(postgres_server, template_database, redis_server, folder, **environmen
         opened(database_url, redis_server.url(), folder, **environment) as house,
     ):
         ada, bob = furnish(house)
+        people(database_url)
         yield Standing(house, ada, bob, partner_admin(house, ada), database_url, redis_server.url(), folder)
+
+
+def people(database_url):
+    """A user and a group that the directory knows in tenant A."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """
+            INSERT INTO users (tenant_id, id, email, display_name, status, mfa_enabled, roles, changed_at, last_synced_at)
+            VALUES ('tnt_a', 'usr_there', 'there@a.example', 'There', 'ACTIVE', true, '{}', now(), now())
+            """
+        )
+        connection.execute(
+            """
+            INSERT INTO groups (tenant_id, id, name, status, changed_at, last_synced_at)
+            VALUES ('tnt_a', 'grp_there', 'there', 'ACTIVE', now(), now())
+            """
+        )
 
 
 @pytest.fixture(scope="session")

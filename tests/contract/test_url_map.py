@@ -4,7 +4,19 @@ import pytest
 
 from scaivault.bootstrap import build
 from scaivault.kernel.caller import Role, Scope
-from tests.contract.operations import ANY, CLOSED, IN_TENANT, ONE_POLICY, OPEN, OPERATIONS, SCOPED, SECRET, by_name
+from tests.contract.operations import (
+    ANY,
+    ASKABLE,
+    CLOSED,
+    IN_TENANT,
+    ONE_POLICY,
+    OPEN,
+    OPERATIONS,
+    SCOPED,
+    SECRET,
+    SIGNED,
+    by_name,
+)
 
 KNOCKED = {"OPTIONS", "TRACE", "CONNECT", "POST", "PUT", "PATCH", "DELETE", "GET"}
 # Addresses that another rule answers to as well, with other methods: a secret may be called "batch".
@@ -28,7 +40,7 @@ def test_the_tables_are_this_map(house):
         (
             route.method,
             route.rule,
-            OPEN if route.is_open else (route.scope or ANY),
+            SIGNED if route.signature else OPEN if route.is_open else (route.scope or ANY),
             route.category or table.category,
             route.body is not None,
         )
@@ -88,7 +100,7 @@ def test_a_token_without_the_scope_is_refused_whatever_else_it_holds(lacking, ho
     assert answer.json["error"]["details"] == {"required_scope": operation.scope}
 
 
-@pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
+@pytest.mark.parametrize("operation", ASKABLE, ids=by_name)
 def test_the_calls_of_this_table_are_good_ones(pat, operation):
     """With the right token none of them is refused for its form or its sender: the refusals above mean the scope."""
     answer = pat.call(operation.method, operation.address(), operation.body_for(path="map/secret"))

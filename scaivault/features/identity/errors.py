@@ -20,7 +20,7 @@ class TooManyTokens(Conflict):
 
 
 class TenantSuspended(Forbidden):
-    """This tenant is suspended."""
+    """This tenant or this identity is suspended."""
 
 
 class AlreadyInstalled(VaultError):

@@ -30,7 +30,7 @@ def find_token(session: Session, digest: bytes) -> TokenRow | None:
         SELECT tokens.id, tokens.tenant_id, tenants.partner_id, tokens.identity_id, identities.identity_type,
                identities.display_name, tokens.scopes, identities.groups, identities.roles, tokens.digest,
                tokens.created_at, tokens.expires_at, tokens.revoked_at,
-               tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended,
+               (tenants.status, partners.status, identities.status) <> ('ACTIVE', 'ACTIVE', 'ACTIVE') AS is_suspended,
                tenants.authority_epoch AS epoch
           FROM tokens
           JOIN identities ON identities.tenant_id = tokens.tenant_id AND identities.id = tokens.identity_id

@@ -20,6 +20,7 @@ LONGEST_BINDING = timedelta(days=36_500)
 
 _POLICY_ID = re.compile(r"pol_[0-9a-f]{32}", re.ASCII)
 _BINDING_ID = re.compile(r"bnd_[0-9a-f]{32}", re.ASCII)
+BINDABLE = (IdentityType.USER, IdentityType.SERVICE_ACCOUNT, IdentityType.GROUP)
 _SYSTEM_ID = r"(?:system|dynamic):[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 # The documented forms of identity ids, and what they can only be.
 _FORMS = {
