@@ -16,6 +16,7 @@ class Action(StrEnum):
     WRITE = "write"
     DELETE = "delete"
     LIST = "list"
+    KEY_ROTATE = "key_rotate"
     POLICY_CREATE = "policy_create"
     POLICY_UPDATE = "policy_update"
     POLICY_DELETE = "policy_delete"

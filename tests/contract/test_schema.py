@@ -20,7 +20,7 @@ TENANT_TABLES = {
     "tokens",
 }
 # What belongs to no tenant: what is above tenants, and what is the installation's.
-OTHER_TABLES = {"authority_clock", "partner_keys", "partners", "system_keys", "tenants"}
+OTHER_TABLES = {"authority_clock", "key_rotations", "partner_keys", "partners", "system_keys", "tenants"}
 
 
 def test_the_file_is_what_the_migrations_make(database_url):

@@ -320,6 +320,7 @@ WHERE = [
     "table audit_log",
     "table authority_clock",
     "table identities",
+    "table key_rotations",
     "table partner_keys",
     "table partners",
     "table policies",
