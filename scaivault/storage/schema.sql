@@ -137,7 +137,7 @@ CREATE TABLE public.secret_versions (
     destroyed_at timestamp with time zone,
     key_version integer GENERATED ALWAYS AS (
 CASE
-    WHEN ((SUBSTRING(wrapped_key FROM 1 FOR 4) = '\x53560102'::bytea) AND (length(wrapped_key) >= 8)) THEN ((((((get_byte(wrapped_key, 4) << 24) | get_byte(wrapped_key, 5)) << 16) | get_byte(wrapped_key, 6)) << 8) | get_byte(wrapped_key, 7))
+    WHEN ((SUBSTRING(wrapped_key FROM 1 FOR 4) = '\x53560102'::bytea) AND (length(wrapped_key) >= 8)) THEN ((((get_byte(wrapped_key, 4) << 24) | (get_byte(wrapped_key, 5) << 16)) | (get_byte(wrapped_key, 6) << 8)) | get_byte(wrapped_key, 7))
     ELSE NULL::integer
 END) STORED,
     CONSTRAINT secret_versions_destroyed_check CHECK ((((destroyed_at IS NULL) = ((sealed IS NOT NULL) AND (wrapped_key IS NOT NULL))) AND ((sealed IS NULL) = (wrapped_key IS NULL)))),

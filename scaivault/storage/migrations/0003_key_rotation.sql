@@ -9,8 +9,8 @@
 -- release or the previous one, can not have the two disagree. NULL is what no key opens: destroyed, or not our form.
 ALTER TABLE secret_versions ADD COLUMN key_version integer GENERATED ALWAYS AS (
     CASE WHEN substring(wrapped_key FROM 1 FOR 4) = '\x53560102'::bytea AND length(wrapped_key) >= 8
-         THEN get_byte(wrapped_key, 4) << 24 | get_byte(wrapped_key, 5) << 16
-              | get_byte(wrapped_key, 6) << 8 | get_byte(wrapped_key, 7)
+         THEN (get_byte(wrapped_key, 4) << 24) | (get_byte(wrapped_key, 5) << 16)
+              | (get_byte(wrapped_key, 6) << 8) | get_byte(wrapped_key, 7)
     END) STORED;
 CREATE INDEX secret_versions_key_idx ON secret_versions (tenant_id, key_version);
 ALTER TABLE secret_versions ADD CONSTRAINT secret_versions_key_fkey
