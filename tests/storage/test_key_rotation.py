@@ -210,7 +210,10 @@ class TestTheDatabaseRefuses:
             rows("UPDATE tenant_keys SET wrapping_version = 9")
 
     def test_the_column_is_what_the_header_says(self, written, rows):
-        rows("INSERT INTO tenant_keys (tenant_id, version, wrapped, wrapping_version) VALUES (%s, 16909060, '', 1)", TENANT)
+        rows(
+            "INSERT INTO tenant_keys (tenant_id, version, wrapped, wrapping_version) VALUES (%s, 16909060, '', 1)",
+            TENANT,
+        )
         rows("UPDATE secret_versions SET wrapped_key = '\\x5356010201020304'::bytea WHERE path = %s", PATHS[3])
         assert rows("SELECT key_version FROM secret_versions WHERE path = %s", PATHS[3]) == [(0x01020304,)]
 
@@ -226,7 +229,10 @@ class TestRoots:
         """A house with another root key, which knows the previous one."""
         folder = tmp_path / "successor"
         folder.mkdir()
-        previous = {"PREVIOUS_KMS_PROVIDER": "local", "PREVIOUS_KMS_LOCAL_KEY_FILE": str(house.settings.kms_local_key_file)}
+        previous = {
+            "PREVIOUS_KMS_PROVIDER": "local",
+            "PREVIOUS_KMS_LOCAL_KEY_FILE": str(house.settings.kms_local_key_file),
+        }
         with opened(database_url, redis_url, folder, **previous) as successor:
             yield successor
 
