@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from scaivault.kernel.caller import Role
 from scaivault.kernel.durations import parse_duration
-from scaivault.kernel.errors import InvalidDuration, VaultError
+from scaivault.kernel.errors import InvalidDuration, Unavailable, VaultError
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, variables
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ def check_config() -> None:
     settings = _settings_or_exit()
     if settings.kms_local_key_file and not settings.kms_local_key_file.is_file():
         _fail("KMS_LOCAL_KEY_FILE names no file; `scaivault server generate-key --out FILE` makes one.", FAULTY)
+    if settings.previous_kms_local_key_file and not settings.previous_kms_local_key_file.is_file():
+        _fail("PREVIOUS_KMS_LOCAL_KEY_FILE names no file; take it away if no key is under it any more.", FAULTY)
     click.echo("The configuration is sound.")
     for name in variables():
         if not name.startswith(RATE_LIMIT_PREFIX):
@@ -276,15 +278,17 @@ class _Progress:
 
 @contextmanager
 def _rotation() -> Iterator["KeyRotation"]:
-    """The key rotation of this installation; an error ends the command, and says that nothing is lost."""
+    """The key rotation of this installation; an error ends the command with what to do next."""
     from scaivault.bootstrap import build  # noqa: PLC0415 - the other commands need no services
 
     services = build(_settings_or_exit())
     services.open()
     try:
         yield services.rotation
-    except VaultError as error:
+    except Unavailable as error:
         _fail(f"{error.message} Everything is readable as before; run it again to go on.")
+    except VaultError as error:
+        _fail(error.message)
     finally:
         services.close()
 
