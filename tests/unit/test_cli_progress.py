@@ -1,5 +1,6 @@
 """What a rotation shows while it runs, to a terminal and to a log."""
 
+import contextlib
 import io
 
 import pytest
@@ -12,13 +13,6 @@ class Stderr(io.StringIO):
 
     def isatty(self):
         return self.is_terminal
-
-
-@pytest.fixture
-def stderr(monkeypatch):
-    stream = Stderr()
-    monkeypatch.setattr(cli.sys, "stderr", stream)
-    return stream
 
 
 @pytest.fixture
@@ -37,16 +31,20 @@ def work(clock):
     return progress
 
 
-def test_a_terminal_sees_one_line_that_changes_and_ends_with_the_work(stderr, clock):
+def test_a_terminal_sees_one_line_that_changes_and_ends_with_the_work(clock):
+    stderr = Stderr()
     stderr.is_terminal = True
-    progress = work(clock)
-    shown = stderr.getvalue().split("\r\x1b[K")
+    with contextlib.redirect_stderr(stderr):
+        progress = work(clock)
+        shown = stderr.getvalue().split("\r\x1b[K")
+        progress(20_001, 20_000)
     assert len(shown) == 11
     assert shown[-1] == "data keys: 10,000 of 20,000, 1,000/s, 10 s left"
-    progress(20_001, 20_000)
     assert stderr.getvalue().endswith("\r\x1b[Kdata keys: 20,001 of 20,001, 2,000/s\n")
 
 
-def test_a_log_gets_a_line_now_and_then(stderr, clock):
-    work(clock)
+def test_a_log_gets_a_line_now_and_then(clock):
+    stderr = Stderr()
+    with contextlib.redirect_stderr(stderr):
+        work(clock)
     assert stderr.getvalue() == "data keys: 10,000 of 20,000, 1,000/s, 10 s left\n"

@@ -2,8 +2,8 @@
 -- and no row can come under one that was removed (docs/adr/0007-key-rotation.md).
 --
 -- Safe while the previous release runs: its statements need nothing new. While this is applied they wait for the copy
--- of secret_versions that a stored column takes (about 3 s for a million versions); a vault that holds many millions
--- applies it in a quiet hour.
+-- of secret_versions that a stored column takes (8 s for a million versions on two busy cores); a vault that holds
+-- millions applies it in a quiet hour.
 
 -- Read off the header (crypto/aead.py: "SV", format 1, kind 2, then the version), so that whoever writes the row, this
 -- release or the previous one, can not have the two disagree. NULL is what no key opens: destroyed, or not our form.
