@@ -1,6 +1,7 @@
 """Rotation over the real tables: nothing under an old key is left, nothing is unreadable, nobody notices."""
 
 import threading
+import time
 from collections import Counter
 
 import psycopg
@@ -154,6 +155,16 @@ class TestProcessesThatHaveNotHeard:
         services.open()
         yield services
         services.close()
+
+    def test_who_listens_hears_of_a_new_key_by_itself(self, house, elsewhere, written):
+        ring = house.services.rotation._ring
+        assert ring.for_tenant("ptn_test", TENANT).active_version == 1
+        assert elsewhere.rotation.rotate_tenant(TENANT, untold).is_complete
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while ring.for_tenant("ptn_test", TENANT).active_version == 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert set(ring.for_tenant("ptn_test", TENANT).by_version) == {2}
 
     def test_their_reads_find_the_new_key(self, deaf, elsewhere, written, ada, bob):
         everything_reads(ada, bob)
