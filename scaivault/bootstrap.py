@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
 from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.kms.local import LocalKeys
+from scaivault.crypto.kms.succession import Succession
 from scaivault.crypto.kms.timed import TimedKeys
 from scaivault.crypto.probe import KeyProbe
-from scaivault.crypto.store import StoredKeys
+from scaivault.crypto.rotation import KeyRotation
+from scaivault.crypto.store import RotatingKeys
 from scaivault.crypto.tokens import TokenHasher
 from scaivault.edge.context import Log
 from scaivault.edge.dispatch import Authenticate, OnRefusal
@@ -39,6 +42,7 @@ from scaivault.features.secrets import jobs as secret_jobs
 from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.batch import BatchService
+from scaivault.features.secrets.service.data_keys import SecretDataKeys
 from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
@@ -79,6 +83,7 @@ class Services:
     log: Log
     installer: Installer
     policies: PolicyService
+    rotation: KeyRotation
     database: Database
     system: SystemPages
     upkeep: Periodic
@@ -118,6 +123,7 @@ class _Base:
     epochs: Epochs
     kms: KeyService
     ring: KeyRing
+    rotation: KeyRotation
     journal: AuditJournal
     guard: PolicyGuard
 
@@ -178,6 +184,7 @@ def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | N
         log=base.log,
         installer=Installer(base.database, base.hasher, base.clock),
         policies=policies,
+        rotation=base.rotation,
         database=base.database,
         system=system,
         upkeep=upkeep,
@@ -190,22 +197,27 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
     instruments = Instruments(version=VERSION, revision=REVISION)
     database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, instruments.observe_db)
     epochs = Epochs(database)
-    timed_kms = TimedKeys(kms, instruments.observe_kms, instruments.kms_failed)
+    roots = Succession(_timed(kms, instruments), _previous_kms(settings, instruments))
     journal = AuditJournal(database, clock, instruments.observe_audit)
+    keys = RotatingKeys(database, journal)
+    ring = KeyRing(
+        keys,
+        roots.active,
+        previous_kms=roots.previous,
+        epoch_of=epochs.of,
+        seconds_to_keep=settings.key_cache_seconds,
+        most_tenants=MOST_TENANT_KEYS,
+        on_cache=partial(instruments.cache_request, "tenant_key"),
+    )
     return _Base(
         instruments=instruments,
         log=logs.logger("scaivault.request"),
         clock=clock,
         database=database,
         epochs=epochs,
-        kms=timed_kms,
-        ring=KeyRing(
-            StoredKeys(database),
-            timed_kms,
-            seconds_to_keep=settings.key_cache_seconds,
-            most_tenants=MOST_TENANT_KEYS,
-            on_cache=partial(instruments.cache_request, "tenant_key"),
-        ),
+        kms=roots.active,
+        ring=ring,
+        rotation=KeyRotation(keys, ring, roots, [SecretDataKeys(database)], clock),
         journal=journal,
         guard=PolicyGuard(
             database,
@@ -230,9 +242,24 @@ def _gauge_pool(base: _Base) -> None:
 
 
 def _kms(settings: Settings) -> KeyService:
-    if settings.kms_local_key_file is None:
-        raise ValueError("settings let KMS_PROVIDER=local pass without KMS_LOCAL_KEY_FILE")
-    return LocalKeys(settings.kms_local_key_file, development=settings.scaivault_env == "development")
+    return _local_keys(settings, settings.kms_local_key_file, "KMS")
+
+
+def _previous_kms(settings: Settings, instruments: Instruments) -> KeyService | None:
+    """The service of the root key that is being replaced, while there is one."""
+    if settings.previous_kms_provider is None:
+        return None
+    return _timed(_local_keys(settings, settings.previous_kms_local_key_file, "PREVIOUS_KMS"), instruments)
+
+
+def _local_keys(settings: Settings, file: Path | None, prefix: str) -> KeyService:
+    if file is None:
+        raise ValueError(f"settings let {prefix}_PROVIDER=local pass without {prefix}_LOCAL_KEY_FILE")
+    return LocalKeys(file, development=settings.development)
+
+
+def _timed(kms: KeyService, instruments: Instruments) -> KeyService:
+    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed)
 
 
 def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
@@ -272,7 +299,7 @@ def _system(settings: Settings, base: _Base) -> SystemPages:
         return {
             "database": {"pool_size": base.database.size, "pool_available": base.database.available},
             "redis": {"memory_used_mb": redis.memory_used_mb()},
-            "encryption": {"key_id": base.kms.key_id, "last_rotation": None},  # keys do not rotate yet
+            "encryption": {"key_id": base.kms.key_id, "last_rotation": base.rotation.last_finished()},
         }
 
     def metrics(accept: str) -> tuple[bytes, str]:

@@ -4,20 +4,30 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 import click
 from pydantic import SecretStr
 
 from scaivault.kernel.caller import Role
-from scaivault.kernel.errors import VaultError
+from scaivault.kernel.durations import parse_duration
+from scaivault.kernel.errors import InvalidDuration, Unavailable, VaultError
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, variables
 
+if TYPE_CHECKING:
+    from scaivault.crypto.rotation import KeyRotation, Proof
+
 FAULTY = 2
+PROGRESS_SECONDS = 0.2
+PROGRESS_LINE_SECONDS = 10.0
+MOST_NAMED = 20
 GUNICORN = ("-m", "gunicorn", "--config", "python:scaivault.gunicorn_conf", "scaivault.wsgi:app")
 
 
@@ -38,6 +48,13 @@ def _id_form(prefix: str) -> Callable[[click.Context, click.Parameter, str | Non
         return text
 
     return check
+
+
+def _duration(_context: click.Context, _parameter: click.Parameter, text: str | None) -> timedelta | None:
+    try:
+        return None if text is None else parse_duration(text)
+    except InvalidDuration as invalid:
+        raise click.BadParameter(invalid.message) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -138,6 +155,8 @@ def check_config() -> None:
     settings = _settings_or_exit()
     if settings.kms_local_key_file and not settings.kms_local_key_file.is_file():
         _fail("KMS_LOCAL_KEY_FILE names no file; `scaivault server generate-key --out FILE` makes one.", FAULTY)
+    if settings.previous_kms_local_key_file and not settings.previous_kms_local_key_file.is_file():
+        _fail("PREVIOUS_KMS_LOCAL_KEY_FILE names no file; take it away if no key is under it any more.", FAULTY)
     click.echo("The configuration is sound.")
     for name in variables():
         if not name.startswith(RATE_LIMIT_PREFIX):
@@ -165,6 +184,62 @@ def generate_key(out: Path) -> None:
     click.echo(f"Wrote {out}. Set KMS_PROVIDER=local and KMS_LOCAL_KEY_FILE={out}, and keep a copy in a safe place.")
 
 
+@server.command(short_help="Wrap all keys by the present root key, after it was replaced.")
+def rewrap() -> None:
+    """Wrap all partner and system keys by the present root key.
+
+    For a new root key, or another KMS provider: make it the present one (KMS_…), keep the old one as PREVIOUS_KMS_…,
+    restart the servers, run this, and take PREVIOUS_KMS_… away. Secrets are not touched, and everything goes on.
+
+    Safe to interrupt and to repeat, also several at once. Exit 0 with the proof that nothing is left under another root
+    key, else 1. The whole course is in docs/operations/key-rotation.md.
+    """
+    with _rotation() as rotation:
+        proof = rotation.rewrap_root(_Progress("partner and system keys"))
+    if not _is_proven("another root key than the present one", proof):
+        sys.exit(1)
+    click.echo("If PREVIOUS_KMS_… is set, it can be taken away now, and the servers restarted.")
+
+
+@server.command("rotate-key", short_help="Renew tenants' keys, or a partner's.")
+@click.option("--tenant", callback=_id_form("tnt"), metavar="ID", help="Renew this tenant's key.")
+@click.option("--partner", callback=_id_form("ptn"), metavar="ID", help="Renew this partner's key.")
+@click.option("--all-tenants", is_flag=True, help="Renew every tenant's key, one after the other.")
+@click.option(
+    "--older-than",
+    callback=_duration,
+    metavar="DURATION",
+    help="With --all-tenants: leave tenants whose key is younger, such as 90d. To go on where a run was interrupted, "
+    "say how long ago it began.",
+)
+def rotate_key(tenant: str | None, partner: str | None, all_tenants: bool, older_than: timedelta | None) -> None:
+    """Renew the key of a tenant, of all tenants, or of a partner.
+
+    The next version is made, everything under the older ones is wrapped anew, and they are removed. Values are not
+    touched, and reads and writes go on.
+
+    Safe to interrupt and to repeat: a rotation that was interrupted is finished, not begun again. Exit 0 with the proof
+    that nothing is left under an older version, else 1.
+    """
+    if [tenant is not None, partner is not None, all_tenants].count(True) != 1:
+        raise click.UsageError("Say one of --tenant ID, --partner ID and --all-tenants.")
+    if older_than is not None and not all_tenants:
+        raise click.UsageError("--older-than goes with --all-tenants.")
+    with _rotation() as rotation:
+        if partner is not None:
+            proof = rotation.rotate_partner(partner, _Progress(f"tenant keys of {partner}"))
+            sys.exit(0 if _is_proven(f"older keys of {partner}", proof) else 1)
+        tenants = [tenant] if tenant is not None else rotation.tenants(older_than)
+        proven = [
+            _is_proven(f"older keys of {each}", rotation.rotate_tenant(each, _Progress(f"data keys of {each}")))
+            for each in tenants
+        ]
+    if all_tenants:
+        click.echo(f"Tenants: {len(proven)}, of which {proven.count(False)} are not done.")
+    if not all(proven):
+        sys.exit(1)
+
+
 @server.command()
 def openapi() -> None:
     """Print the API's OpenAPI document. Needs no configuration."""
@@ -176,6 +251,64 @@ def openapi() -> None:
     app = create_app(build(Settings.from_env(placeholders | nowhere)))
     document = app.test_client().get("/v1/openapi.json").get_json()
     click.echo(json.dumps(document, indent=2, sort_keys=True))
+
+
+class _Progress:
+    """A line that grows with the work: count, rate and what is left of the time; lines, where nobody is looking."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._began = time.monotonic()
+        self._is_watched = sys.stderr.isatty()
+        self._next_at = self._began + (0 if self._is_watched else PROGRESS_LINE_SECONDS)
+
+    def __call__(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now < self._next_at and not (self._is_watched and done >= total):
+            return
+        self._next_at = now + (PROGRESS_SECONDS if self._is_watched else PROGRESS_LINE_SECONDS)
+        rate = done / max(now - self._began, 0.001)
+        # Live writes under the old key may come on top of what was counted at the start.
+        left = f", {(total - done) / rate:,.0f} s left" if rate and done < total else ""
+        line = f"{self._what}: {done:,} of {max(done, total):,}, {rate:,.0f}/s{left}"
+        click.echo(f"\r\x1b[K{line}" if self._is_watched else line, err=True, nl=not self._is_watched)
+        if self._is_watched and done >= total:
+            click.echo(err=True)
+
+
+@contextmanager
+def _rotation() -> Iterator["KeyRotation"]:
+    """The key rotation of this installation; an error ends the command with what to do next."""
+    from scaivault.bootstrap import build  # noqa: PLC0415 - the other commands need no services
+
+    services = build(_settings_or_exit())
+    services.open()
+    try:
+        yield services.rotation
+    except Unavailable as error:
+        _fail(f"{error.message} Everything is readable as before; run it again to go on.")
+    except VaultError as error:
+        _fail(error.message)
+    finally:
+        services.close()
+
+
+def _is_proven(under: str, proof: "Proof") -> bool:
+    """Print what was counted at the end."""
+    version = f" Version {proof.version} is in force." if proof.version else ""
+    click.echo(f"Wrapped anew: {proof.rewrapped:,}. Left under {under}: {proof.left:,}.{version}")
+    if proof.is_complete:
+        return True
+    click.echo("What is left is as it was. These do not open, because they are not what was written:", err=True)
+    for name in proof.unreadable[:MOST_NAMED]:
+        click.echo(f"  {name}", err=True)
+    if len(proof.unreadable) > MOST_NAMED:
+        click.echo(f"  and {len(proof.unreadable) - MOST_NAMED} more", err=True)
+    click.echo(
+        "Set PREVIOUS_KMS_… if that is the root key they are under, else restore or delete them. Then run it again.",
+        err=True,
+    )
+    return False
 
 
 def _settings_or_exit() -> Settings:

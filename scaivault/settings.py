@@ -48,7 +48,7 @@ RATE_LIMITS: Final[Mapping[str, int]] = {
     "AUTH": 300,
 }
 RATE_LIMIT_PREFIX: Final = "RATE_LIMIT_"
-OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_")
+OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_", "PREVIOUS_KMS_")
 KMS_PROVIDERS_TO_COME: Final = ("aws", "pkcs11", "hashicorp", "gcp", "azure")
 HIGHEST_PORT: Final = 65_535
 
@@ -173,6 +173,8 @@ class Settings(BaseModel):
 
     kms_provider: Annotated[Literal["local"], BeforeValidator(_kms_provider)]
     kms_local_key_file: Path | None = None  # may be absent for a while: a worker starts while its KMS is away
+    previous_kms_provider: Annotated[Literal["local"], BeforeValidator(_kms_provider)] | None = None
+    previous_kms_local_key_file: Path | None = None
     key_cache_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
 
     scaikey_url: WebUrl | None = None
@@ -282,6 +284,10 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     if given.get("KMS_PROVIDER") == "local" and "KMS_LOCAL_KEY_FILE" not in given:
         hint = "make the file with `scaivault server generate-key --out FILE`"
         faults.append(Fault("KMS_LOCAL_KEY_FILE", f"is required by KMS_PROVIDER=local; {hint}"))
+    if given.get("PREVIOUS_KMS_PROVIDER") == "local" and "PREVIOUS_KMS_LOCAL_KEY_FILE" not in given:
+        faults.append(Fault("PREVIOUS_KMS_LOCAL_KEY_FILE", "is required by PREVIOUS_KMS_PROVIDER=local"))
+    if "PREVIOUS_KMS_LOCAL_KEY_FILE" in given and "PREVIOUS_KMS_PROVIDER" not in given:
+        faults.append(Fault("PREVIOUS_KMS_PROVIDER", "is required when PREVIOUS_KMS_LOCAL_KEY_FILE is set"))
     return faults
 
 

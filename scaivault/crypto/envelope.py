@@ -55,13 +55,29 @@ class Envelope:
     def open(keys: TenantKeys, place: Place, sealed: Sealed) -> Plaintext:
         """Undo `seal`. TamperedCiphertext if it was not sealed for `place`; UnknownKeyVersion if `keys` are too old."""
         _check_owner(keys, place)
-        version = aead.wrapping_version(Kind.BY_TENANT_KEY, sealed.wrapped_key)
-        wrapping = keys.by_version.get(version)
-        if wrapping is None:
-            raise UnknownKeyVersion
-        context = _context("data-key", place)
-        data_key = aead.unwrap(Kind.BY_TENANT_KEY, wrapping, version, sealed.wrapped_key, context)
+        data_key = _data_key(keys, sealed.wrapped_key, _context("data-key", place))
         return aead.open_sealed(data_key, sealed.sealed, _context("value", place))
+
+    @staticmethod
+    def rewrap(keys: TenantKeys, place: Place, wrapped_key: bytes) -> bytes:
+        """The same data key under the tenant's active key; what it sealed is not looked at. Errors as for `open`."""
+        _check_owner(keys, place)
+        context = _context("data-key", place)
+        data_key = _data_key(keys, wrapped_key, context)
+        version = keys.active_version
+        return aead.wrap(Kind.BY_TENANT_KEY, keys.by_version[version], version, data_key, context)
+
+    def forget(self, tenant_id: str) -> None:
+        """Read this tenant's keys afresh the next time, because they turned out to be too old."""
+        self._keyring.forget(tenant_id)
+
+
+def _data_key(keys: TenantKeys, wrapped_key: bytes, context: bytes) -> Key:
+    version = aead.wrapping_version(Kind.BY_TENANT_KEY, wrapped_key)
+    wrapping = keys.by_version.get(version)
+    if wrapping is None:
+        raise UnknownKeyVersion
+    return aead.unwrap(Kind.BY_TENANT_KEY, wrapping, version, wrapped_key, context)
 
 
 def _context(purpose: str, place: Place) -> bytes:

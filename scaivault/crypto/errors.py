@@ -13,3 +13,7 @@ class UnknownKeyVersion(TamperedCiphertext):
 
 class UnsafeKeyFile(VaultError):
     """The key file must not be used as it is."""
+
+
+class RetiredKeyVersion(VaultError):
+    """A key was to be stored under a version of another key that has been removed since it was read."""

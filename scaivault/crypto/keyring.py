@@ -7,32 +7,20 @@ from inside one.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from scaivault.crypto import aead
-from scaivault.crypto.aead import Kind, aad
+from scaivault.crypto import chain
 from scaivault.crypto.cache import ExpiringCache, Kept
-from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
-from scaivault.crypto.keys import KEY_BYTES, Key, TenantKeys
+from scaivault.crypto.chain import FIRST_VERSION, WrappedKey
+from scaivault.crypto.errors import RetiredKeyVersion, UnknownKeyVersion
+from scaivault.crypto.keys import Key, TenantKeys
+from scaivault.crypto.kms.succession import Succession
 from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.ports import KeyService
-from scaivault.kernel.redacted import Redacted
 
 Found = TypeVar("Found")
-_FIRST_VERSION = 1
 _MOST_SYSTEM_KEYS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedKey:
-    """One version of a key at rest. A partner or system key names its root key, a tenant key its partner key."""
-
-    version: int
-    wrapped: bytes = field(repr=False)
-    kms_key_id: str | None
-    wrapping_version: int | None
 
 
 class KeyStore(Protocol):
@@ -51,7 +39,10 @@ class KeyStore(Protocol):
         """False if that version is there already, which then stays as it is."""
 
     def add_tenant_key(self, tenant_id: str, key: WrappedKey) -> bool:
-        """False if that version is there already, which then stays as it is."""
+        """False if that version is there already, which then stays as it is.
+
+        RetiredKeyVersion if the partner key that wraps it is no longer there.
+        """
 
     def add_system_key(self, purpose: str, key: WrappedKey) -> bool:
         """False if the purpose has a key already, which then stays as it is."""
@@ -63,6 +54,10 @@ class KeyRing:
     A tenant's keys expire together with the partner's they were opened with, whose time runs from before the key
     service was asked: `seconds_to_keep` after the key service's last yes nothing of that chain is served, and a
     key service that is away then means Unavailable. Revoking the root therefore works within that time.
+
+    A tenant's keys are filed under its epoch (`epoch_of`, at most half a second old), which a rotation moves: within
+    that time every process seals under the new version. One that is later still does no harm: what it stores under a
+    version that was removed meanwhile, the database refuses.
     """
 
     def __init__(
@@ -72,16 +67,21 @@ class KeyRing:
         *,
         seconds_to_keep: float,
         most_tenants: int,
+        previous_kms: KeyService | None = None,
+        epoch_of: Callable[[str], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         on_cache: Callable[[str], None] | None = None,
     ) -> None:
         self._store = store
-        self._kms = kms
+        self._roots = Succession(kms, previous_kms)
+        self._epoch_of = epoch_of or _always_the_first
         self._seconds_to_keep = seconds_to_keep
         self._monotonic = monotonic
         tell = on_cache or _tell_nobody
         # Tenants are cached under both ids: whoever comes with the wrong partner meets the AAD, not a hit.
-        self._tenants = ExpiringCache[tuple[str, str], TenantKeys](most=most_tenants, monotonic=monotonic, told=tell)
+        self._tenants = ExpiringCache[tuple[str, str, int], TenantKeys](
+            most=most_tenants, monotonic=monotonic, told=tell
+        )
         self._partners = ExpiringCache[str, Mapping[int, Key]](
             most=most_tenants, monotonic=monotonic, told=_tell_nobody
         )
@@ -92,7 +92,13 @@ class KeyRing:
 
     def for_tenant(self, partner_id: str, tenant_id: str) -> TenantKeys:
         """Every version of the tenant's key, made on first use. Unavailable when the key service is needed and away."""
-        return self._tenants.get((partner_id, tenant_id), lambda: self._load_tenant(partner_id, tenant_id)).held
+        # The epoch is taken before the keys are read: they are as new as it says, or newer.
+        name = (partner_id, tenant_id, self._epoch_of(tenant_id))
+        return self._tenants.get(name, lambda: self._load_tenant(partner_id, tenant_id)).held
+
+    def partner_keys(self, partner_id: str) -> Mapping[int, Key]:
+        """Every version of the partner's key, made on first use. Unavailable as above."""
+        return self._partner(partner_id).held
 
     def system_key(self, purpose: str) -> Key:
         """The installation's key for one purpose, made on first use, kept for the life of the process."""
@@ -108,57 +114,48 @@ class KeyRing:
         self._tenants.forget(lambda name: name[0] == partner_id)
 
     def _load_tenant(self, partner_id: str, tenant_id: str) -> Kept[TenantKeys]:
-        partner = self._partners.get(partner_id, lambda: self._load_partner(partner_id))
+        try:
+            return self._open_tenant(partner_id, tenant_id)
+        except (UnknownKeyVersion, RetiredKeyVersion):
+            # The partner's key was renewed after it was read here: read afresh it fits, or the row is not ours.
+            self._partners.forget(lambda name: name == partner_id)
+            return self._open_tenant(partner_id, tenant_id)
+
+    def _open_tenant(self, partner_id: str, tenant_id: str) -> Kept[TenantKeys]:
+        partner = self._partner(partner_id)
         rows = self._store.find_tenant_keys(tenant_id)
         if not rows:
-            self._store.add_tenant_key(tenant_id, self._first_tenant_key(partner.held, partner_id, tenant_id))
+            first = chain.wrap_by_partner(partner.held, partner_id, tenant_id, FIRST_VERSION, Key.fresh())
+            self._store.add_tenant_key(tenant_id, first)
             rows = _reread(self._store.find_tenant_keys(tenant_id))
-        by_version = {row.version: _open_tenant_key(partner.held, partner_id, tenant_id, row) for row in rows}
+        by_version = {row.version: chain.open_by_partner(partner.held, partner_id, tenant_id, row) for row in rows}
         keys = TenantKeys(partner_id, tenant_id, MappingProxyType(by_version))
         return Kept(keys, partner.until_seconds)
+
+    def _partner(self, partner_id: str) -> Kept[Mapping[int, Key]]:
+        return self._partners.get(partner_id, lambda: self._load_partner(partner_id))
 
     def _load_partner(self, partner_id: str) -> Kept[Mapping[int, Key]]:
         until_seconds = self._monotonic() + self._seconds_to_keep
         rows = self._store.find_partner_keys(partner_id)
         if not rows:
-            self._store.add_partner_key(partner_id, self._wrap_by_root(_partner_context(partner_id, _FIRST_VERSION)))
+            self._store.add_partner_key(partner_id, self._first(chain.partner_context(partner_id, FIRST_VERSION)))
             rows = _reread(self._store.find_partner_keys(partner_id))
-        by_version = {row.version: self._open_by_root(row, _partner_context(partner_id, row.version)) for row in rows}
+        by_version = {
+            row.version: chain.open_by_root(self._roots, row, chain.partner_context(partner_id, row.version))
+            for row in rows
+        }
         return Kept(MappingProxyType(by_version), until_seconds)
 
     def _load_system(self, purpose: str) -> Kept[Key]:
         row = self._store.find_system_key(purpose)
         if row is None:
-            self._store.add_system_key(purpose, self._wrap_by_root(_system_context(purpose, _FIRST_VERSION)))
+            self._store.add_system_key(purpose, self._first(chain.system_context(purpose, FIRST_VERSION)))
             row = _reread(self._store.find_system_key(purpose))
-        return Kept(self._open_by_root(row, _system_context(purpose, row.version)), math.inf)
+        return Kept(chain.open_by_root(self._roots, row, chain.system_context(purpose, row.version)), math.inf)
 
-    def _first_tenant_key(self, partner_keys: Mapping[int, Key], partner_id: str, tenant_id: str) -> WrappedKey:
-        wrapping_version = max(partner_keys)
-        context = _tenant_context(partner_id, tenant_id, _FIRST_VERSION)
-        wrapping = partner_keys[wrapping_version]
-        wrapped = aead.wrap(Kind.BY_PARTNER_KEY, wrapping, wrapping_version, Key.fresh(), context)
-        return WrappedKey(_FIRST_VERSION, wrapped, kms_key_id=None, wrapping_version=wrapping_version)
-
-    def _wrap_by_root(self, context: bytes) -> WrappedKey:
-        wrapped = self._kms.encrypt(Key.fresh().reveal(), context)
-        return WrappedKey(_FIRST_VERSION, wrapped, kms_key_id=self._kms.key_id, wrapping_version=None)
-
-    def _open_by_root(self, row: WrappedKey, context: bytes) -> Key:
-        opened = Redacted(self._kms.decrypt(row.wrapped, context))
-        if len(opened.reveal()) != KEY_BYTES:
-            raise TamperedCiphertext
-        return Key(opened.reveal())
-
-
-def _open_tenant_key(partner_keys: Mapping[int, Key], partner_id: str, tenant_id: str, row: WrappedKey) -> Key:
-    # The column serves queries ("what is still under version 3?"); what counts is the authenticated header.
-    version = aead.wrapping_version(Kind.BY_PARTNER_KEY, row.wrapped)
-    wrapping = partner_keys.get(version)
-    if wrapping is None:
-        raise UnknownKeyVersion
-    context = _tenant_context(partner_id, tenant_id, row.version)
-    return aead.unwrap(Kind.BY_PARTNER_KEY, wrapping, version, row.wrapped, context)
+    def _first(self, context: bytes) -> WrappedKey:
+        return chain.wrap_by_root(self._roots, FIRST_VERSION, Key.fresh(), context)
 
 
 def _reread(found: Found | None) -> Found:
@@ -172,16 +169,8 @@ def _reread(found: Found | None) -> Found:
     return found
 
 
-def _partner_context(partner_id: str, version: int) -> bytes:
-    return aad("partner-key", partner_id, str(version))
-
-
-def _tenant_context(partner_id: str, tenant_id: str, version: int) -> bytes:
-    return aad("tenant-key", partner_id, tenant_id, str(version))
-
-
-def _system_context(purpose: str, version: int) -> bytes:
-    return aad("system-key", purpose, str(version))
+def _always_the_first(_tenant_id: str) -> int:
+    return 0
 
 
 def _tell_nobody(_result: str) -> None:

@@ -17,6 +17,7 @@ class Action(StrEnum):
     DELETE = "delete"
     LIST = "list"
     IDENTITY_SYNC = "identity_sync"
+    KEY_ROTATE = "key_rotate"
     POLICY_CREATE = "policy_create"
     POLICY_UPDATE = "policy_update"
     POLICY_DELETE = "policy_delete"

@@ -30,6 +30,15 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.tenant_keys_name_partner() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    SELECT partner_id INTO NEW.partner_id FROM tenants WHERE id = NEW.tenant_id;
+    RETURN NEW;
+END
+$$;
+
 CREATE TABLE public.audit_log (
     tenant_id text NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
@@ -93,6 +102,12 @@ CREATE TABLE public.identities (
     CONSTRAINT identities_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text])))
 );
 
+CREATE TABLE public.key_rotations (
+    kind text NOT NULL,
+    finished_at timestamp with time zone NOT NULL,
+    CONSTRAINT key_rotations_kind_check CHECK ((kind = ANY (ARRAY['root'::text, 'partner'::text, 'tenant'::text])))
+);
+
 CREATE TABLE public.partner_keys (
     partner_id text NOT NULL,
     version integer NOT NULL,
@@ -152,6 +167,11 @@ CREATE TABLE public.secret_versions (
     created_at timestamp with time zone NOT NULL,
     created_by text NOT NULL,
     destroyed_at timestamp with time zone,
+    key_version integer GENERATED ALWAYS AS (
+CASE
+    WHEN ((SUBSTRING(wrapped_key FROM 1 FOR 4) = '\x53560102'::bytea) AND (length(wrapped_key) >= 8)) THEN ((((get_byte(wrapped_key, 4) << 24) | (get_byte(wrapped_key, 5) << 16)) | (get_byte(wrapped_key, 6) << 8)) | get_byte(wrapped_key, 7))
+    ELSE NULL::integer
+END) STORED,
     CONSTRAINT secret_versions_destroyed_check CHECK ((((destroyed_at IS NULL) = ((sealed IS NOT NULL) AND (wrapped_key IS NOT NULL))) AND ((sealed IS NULL) = (wrapped_key IS NULL)))),
     CONSTRAINT secret_versions_version_check CHECK ((version > 0))
 );
@@ -192,6 +212,7 @@ CREATE TABLE public.tenant_keys (
     wrapped bytea NOT NULL,
     wrapping_version integer NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    partner_id text NOT NULL,
     CONSTRAINT tenant_keys_version_check CHECK ((version > 0))
 );
 
@@ -253,6 +274,9 @@ ALTER TABLE ONLY public.groups
 
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.key_rotations
+    ADD CONSTRAINT key_rotations_pkey PRIMARY KEY (kind);
 
 ALTER TABLE ONLY public.partner_keys
     ADD CONSTRAINT partner_keys_pkey PRIMARY KEY (partner_id, version);
@@ -323,6 +347,8 @@ CREATE INDEX policy_bindings_subject_idx ON public.policy_bindings USING btree (
 
 CREATE INDEX secret_tags_path_idx ON public.secret_tags USING btree (tenant_id, path);
 
+CREATE INDEX secret_versions_key_idx ON public.secret_versions USING btree (tenant_id, key_version);
+
 CREATE INDEX secrets_expires_at_idx ON public.secrets USING btree (tenant_id, expires_at) WHERE (expires_at IS NOT NULL);
 
 CREATE INDEX secrets_owner_idx ON public.secrets USING btree (tenant_id, ((metadata ->> 'owner'::text)), path) WHERE (metadata ? 'owner'::text);
@@ -336,6 +362,8 @@ CREATE INDEX tenants_partner_id_idx ON public.tenants USING btree (partner_id);
 CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
 
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
+
+CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
 
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_group_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);
@@ -362,6 +390,9 @@ ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.secret_versions
+    ADD CONSTRAINT secret_versions_key_fkey FOREIGN KEY (tenant_id, key_version) REFERENCES public.tenant_keys(tenant_id, version);
+
+ALTER TABLE ONLY public.secret_versions
     ADD CONSTRAINT secret_versions_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.secrets
@@ -369,6 +400,9 @@ ALTER TABLE ONLY public.secrets
 
 ALTER TABLE ONLY public.tenant_keys
     ADD CONSTRAINT tenant_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.tenant_keys
+    ADD CONSTRAINT tenant_keys_wrapping_fkey FOREIGN KEY (partner_id, wrapping_version) REFERENCES public.partner_keys(partner_id, version);
 
 ALTER TABLE ONLY public.tenants
     ADD CONSTRAINT tenants_partner_id_fkey FOREIGN KEY (partner_id) REFERENCES public.partners(id);

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from scaivault.dev.processes import DevFault
-from tests.bench import filling, machine, pressure, report, scale, stage, throughput
+from tests.bench import filling, machine, pressure, report, rotation, scale, stage, throughput
 from tests.bench.load import clients
 from tests.bench.options import PAGE, Options
 from tests.bench.report import Finding
@@ -23,6 +23,9 @@ SELECT and the audit INSERT in one statement, or three INSERTs in one transactio
 Reads and writes: eight clients, each a process with one connection, one request after the other. Floor and API take
 turns, round by round; a round's ratio is of neighbours. Every answer is checked, and every round's answers are counted
 against the rows that they left in the audit trail.
+
+Rotation: a tenant's key is renewed with so many data keys under it, alone, from the new version to the proof. Then the
+eight clients read, in turns in quiet and while the key is renewed once more on the same two cores.
 
 Probes: a side session holds a row and writes to it occupy every request thread (PostgreSQL is asked whether they wait,
 and the public port that it is silent). Then `/v1/health` is asked, each time on a new connection.
@@ -61,6 +64,7 @@ def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -
     with clients(options.clients) as load:
         findings = throughput.reads(house, load, options, say)
         findings += throughput.writes(house, load, options, say)
+        findings += rotation.rotations(house, load, options, say)
     findings.append(pressure.probes(house, say))
     filling.fill(house, options, say)
     findings += scale.questions(house, options, say)

@@ -37,7 +37,8 @@ ADD_ENTRY = """
     VALUES ('tnt_floor', now(), %(id)s, 'write', 'user', 'user:floor@bench.example', %(path)s, '127.0.0.1',
             'scaivault-bench/1.0', true, 1.0, %(id)s, %(id)s, '{}')
 """
-WRAPPED_KEY = bytes(64)
+# As long as ours, and of a key that is there: the foreign key is the floor's too.
+WRAPPED_KEY = b"SV\x01\x02" + (1).to_bytes(4, "big") + bytes(60)
 
 settings = Settings.from_env()
 pool = ConnectionPool(

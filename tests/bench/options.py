@@ -10,10 +10,11 @@ PAGE = Path("docs/operations/performance.md")
 
 @dataclass(frozen=True)
 class Options:
-    """`BENCH_SECRETS`, `BENCH_AUDIT_ROWS` and `BENCH_SECONDS` (of a round) change them; `BENCH_WRITE=1` writes the page."""
+    """`BENCH_SECRETS`, `BENCH_AUDIT_ROWS`, `BENCH_DATA_KEYS` and `BENCH_SECONDS` (of a round) change them; `BENCH_WRITE=1` writes."""
 
     secrets: int = 1_000_000
     audit_rows: int = 5_000_000
+    data_keys: int = 300_000
     seconds: float = 4.0
     is_to_write: bool = False
 
@@ -27,6 +28,7 @@ class Options:
         return cls(
             secrets=max(cls.few, int(environ.get("BENCH_SECRETS") or cls.secrets)),
             audit_rows=max(cls.few, int(environ.get("BENCH_AUDIT_ROWS") or cls.audit_rows)),
+            data_keys=int(environ.get("BENCH_DATA_KEYS") or cls.data_keys),
             seconds=float(environ.get("BENCH_SECONDS") or cls.seconds),
             is_to_write=environ.get("BENCH_WRITE", "") not in {"", "0"},
         )
@@ -34,4 +36,5 @@ class Options:
     @property
     def is_full_size(self) -> bool:
         full = Options()
-        return (self.secrets, self.audit_rows) == (full.secrets, full.audit_rows) and self.seconds >= full.seconds
+        ours, whole = ((each.secrets, each.audit_rows, each.data_keys) for each in (self, full))
+        return ours == whole and self.seconds >= full.seconds

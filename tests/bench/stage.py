@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from scaivault.bootstrap import Services, build
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.dev import api, postgres, processes, valkey
@@ -84,6 +86,7 @@ def raised() -> Iterator[Stage]:
         services.open()
         admins, tokens = _people(services)
         services.close()
+        _give_floor_a_key(database.url())
         server = api.start(plan, environ, settings)
         stack.callback(server.stop)
         api.await_ready(server, plan, settings)
@@ -148,6 +151,20 @@ def _people(services: Services) -> tuple[Mapping[str, str], Tokens]:
     scopes = frozenset({Scope.SECRETS_READ, Scope.SECRETS_WRITE, Scope.SECRETS_LIST})
     deployer = installer.add_holder(TENANT, Identity(DEPLOYER, "Deployer", groups), scopes, "bench")
     return admins, Tokens(deployer, admins[SMALL_TENANT], admins[LARGE_TENANT])
+
+
+def _give_floor_a_key(database_url: str) -> None:
+    """The key that the floor's rows say they are under, in a partner of its own: nothing ever opens it."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO partners (id, name) VALUES ('ptn_floor', 'Floor')")
+        connection.execute("UPDATE tenants SET partner_id = 'ptn_floor' WHERE id = %s", [FLOOR_TENANT])
+        connection.execute(
+            "INSERT INTO partner_keys (partner_id, version, wrapped, kms_key_id) VALUES ('ptn_floor', 1, '', 'none')"
+        )
+        connection.execute(
+            "INSERT INTO tenant_keys (tenant_id, version, wrapped, wrapping_version) VALUES (%s, 1, '', 1)",
+            [FLOOR_TENANT],
+        )
 
 
 def _allow(port: int, admins: Mapping[str, str]) -> None:

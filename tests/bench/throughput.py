@@ -30,11 +30,13 @@ class Side:
 
 def reads(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Finding]:
     """The whole read, its floor, and how even it is."""
-    paths = _put_secrets(stage, clients, "read")
+    paths = put_secrets(stage, clients, "read")
     token = stage.tokens.deployer
     sides = {
-        "floor": Side(stage.floor_port, [_read(token, path, b'"sealed":"') for path in paths], FLOOR_TENANT, "read"),
-        "read": Side(stage.plan.port, [_read(token, path, b'"username":"billing"') for path in paths], TENANT, "read"),
+        "floor": Side(stage.floor_port, [read_of(token, path, b'"sealed":"') for path in paths], FLOOR_TENANT, "read"),
+        "read": Side(
+            stage.plan.port, [read_of(token, path, b'"username":"billing"') for path in paths], TENANT, "read"
+        ),
     }
     outcomes = _in_turns(stage, clients, sides, options, say)
     return [
@@ -46,7 +48,7 @@ def reads(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Fi
 
 def writes(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Finding]:
     """New secrets and next versions, and the floor of both."""
-    paths = _put_secrets(stage, clients, "rewrite")
+    paths = put_secrets(stage, clients, "rewrite")
     token = stage.tokens.deployer
     new = SERIAL.decode()
     sides = {
@@ -61,7 +63,7 @@ def writes(stage: Stage, clients: Clients, options: Options, say: Say) -> list[F
     ]
 
 
-def _read(token: str, path: str, mark: bytes) -> Request:
+def read_of(token: str, path: str, mark: bytes) -> Request:
     return request("GET", f"/v1/secrets/{path}", token, holds=mark)
 
 
@@ -69,7 +71,7 @@ def _write(token: str, path: str, status: int) -> Request:
     return request("PUT", f"/v1/secrets/{path}", token, {"data": DATA}, status=status, holds=f'"{path}"'.encode())
 
 
-def _put_secrets(stage: Stage, clients: Clients, kind: str) -> list[str]:
+def put_secrets(stage: Stage, clients: Clients, kind: str) -> list[str]:
     paths = [f"bench/{kind}/service-{number // 10:03}/secret-{number % 10}" for number in range(SECRETS)]
     clients.each(stage.plan.port, [_write(stage.tokens.deployer, path, 201) for path in paths])
     return paths

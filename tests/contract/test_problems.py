@@ -61,6 +61,7 @@ INTERNAL = {
     "VaultError",  # the root of the tree says nothing in particular
     "ConstraintViolated",  # a constraint that no service expected
     "TamperedCiphertext",  # told apart from an unreadable secret by the service above
+    "RetiredKeyVersion",  # the key ring reads the newer version and tries again
     "UnknownKeyVersion",  # a row that names a key which is not there
     "UnsafeKeyFile",  # the operator's: a key file that others can read
     "SecretUnreadable",  # a row that is not what was written: ours to look into

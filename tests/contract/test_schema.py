@@ -23,7 +23,15 @@ TENANT_TABLES = {
     "users",
 }
 # What belongs to no tenant: what is above tenants, and what is the installation's.
-OTHER_TABLES = {"directory_events", "authority_clock", "partner_keys", "partners", "system_keys", "tenants"}
+OTHER_TABLES = {
+    "authority_clock",
+    "directory_events",
+    "key_rotations",
+    "partner_keys",
+    "partners",
+    "system_keys",
+    "tenants",
+}
 
 
 def test_the_file_is_what_the_migrations_make(database_url):

@@ -323,6 +323,7 @@ WHERE = [
     "table group_members",
     "table groups",
     "table identities",
+    "table key_rotations",
     "table partner_keys",
     "table partners",
     "table policies",

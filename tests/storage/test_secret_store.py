@@ -24,6 +24,7 @@ PATH = "app/db"
 EVERYWHERE = [Range.under("")]
 WRITERS = 8
 PATIENCE_SECONDS = 30
+WRAPPED = b"SV\x01\x02" + (1).to_bytes(4, "big") + bytes(60)
 
 
 def a_secret(path=PATH, **changes):
@@ -34,7 +35,7 @@ def put(session, tenant_id=OURS, secret=None, tags=("prod",)):
     """A secret with its first version and tags."""
     secret = secret or a_secret()
     assert store.add_secret(session, tenant_id, secret)
-    store.add_version(session, tenant_id, secret.path, Version(1, NOW, "user:ada", None), b"sealed", b"key")
+    store.add_version(session, tenant_id, secret.path, Version(1, NOW, "user:ada", None), b"sealed", WRAPPED)
     store.add_tags(session, tenant_id, secret.path, tags)
 
 
@@ -54,8 +55,15 @@ def standing(module_database_url):
     """A database with two tenants."""
     with psycopg.connect(module_database_url) as connection:
         connection.execute("INSERT INTO partners (id, name) VALUES ('ptn_a', '')")
+        connection.execute(
+            "INSERT INTO partner_keys (partner_id, version, wrapped, kms_key_id) VALUES ('ptn_a', 1, '', 'root')"
+        )
         for tenant_id in (OURS, THEIRS, STOCKED):
             connection.execute("INSERT INTO tenants (id, partner_id, name) VALUES (%s, 'ptn_a', '')", [tenant_id])
+            connection.execute(
+                "INSERT INTO tenant_keys (tenant_id, version, wrapped, wrapping_version) VALUES (%s, 1, '', 1)",
+                [tenant_id],
+            )
     database = Database(module_database_url, 3, lambda _seconds: None)
     database.open()
     yield database
@@ -86,6 +94,9 @@ CALLS = {
     store.remove_versions_before: lambda call: call(PATH, 99),
     store.change_versions_destroyed: lambda call: call(PATH, [1], NOW),
     store.remove_tags: lambda call: call(PATH),
+    store.count_versions_before: lambda call: call(2),
+    store.claim_versions_before: lambda call: call(2, ("", 0), 10),
+    store.change_wrapped_keys: lambda call: call([store.WrappedVersion(PATH, 1, b"another")]),
     store.list_secrets: lambda call: call(Filters(include_deleted=True), EVERYWHERE, "", NOW, 10),
     store.change_last_accessed: lambda call: None,  # below: it is about many tenants at once
 }
@@ -115,7 +126,7 @@ class TestTenants:
     @pytest.mark.parametrize("add", ["add_version", "add_tags"])
     def test_nothing_is_added_to_a_foreign_secret(self, session, add):
         put(session)
-        arguments = {"add_version": (Version(2, NOW, "user:eve", None), b"s", b"k"), "add_tags": (["stolen"],)}[add]
+        arguments = {"add_version": (Version(2, NOW, "user:eve", None), b"s", WRAPPED), "add_tags": (["stolen"],)}[add]
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
             getattr(store, add)(session, THEIRS, PATH, *arguments)
 

@@ -162,3 +162,22 @@ def test_every_variable_is_documented_and_every_documented_one_exists():
 def test_documented_rate_limits_are_the_defaults():
     documented = re.findall(r"^\| `RATE_LIMIT_([A-Z_]+)` \| (\d+) \|", DOCUMENT.read_text(), re.MULTILINE)
     assert {category: int(limit) for category, limit in documented} == dict(RATE_LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"PREVIOUS_KMS_PROVIDER": "local"}, "PREVIOUS_KMS_LOCAL_KEY_FILE"),
+        ({"PREVIOUS_KMS_LOCAL_KEY_FILE": "/old.key"}, "PREVIOUS_KMS_PROVIDER"),
+        ({"PREVIOUS_KMS_PROVIDER": "stone", "PREVIOUS_KMS_LOCAL_KEY_FILE": "/old.key"}, "PREVIOUS_KMS_PROVIDER"),
+        ({"PREVIOUS_KMS_FILE": "/old.key"}, "PREVIOUS_KMS_FILE"),
+    ],
+)
+def test_the_previous_root_key_is_named_whole_or_not_at_all(sound, given, fault):
+    assert set(faults(sound | given)) == {fault}
+
+
+def test_the_previous_root_key_may_be_given(sound):
+    assert Settings.from_env(sound).previous_kms_provider is None
+    given = {"PREVIOUS_KMS_PROVIDER": "local", "PREVIOUS_KMS_LOCAL_KEY_FILE": "/old.key"}
+    assert Settings.from_env(sound | given).previous_kms_local_key_file == Path("/old.key")

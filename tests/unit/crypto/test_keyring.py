@@ -4,8 +4,9 @@ import pytest
 
 from scaivault.crypto import aead
 from scaivault.crypto.aead import Kind
+from scaivault.crypto.chain import WrappedKey
 from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
-from scaivault.crypto.keyring import KeyRing, WrappedKey
+from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.keys import Key
 from scaivault.kernel.errors import Unavailable
 from tests.fakes import MemoryKeys
@@ -217,15 +218,68 @@ def test_forgetting_one_tenant_keeps_the_others(ring, seen):
     assert seen == ["hit"]
 
 
-def test_a_new_partner_key_is_unknown_until_the_partner_is_forgotten(ring, store, kms):
+def test_a_new_partner_key_is_found_where_it_is_met(ring, store, kms):
     ring.for_tenant("ptn_1", "ten_1")
     rotate_partner(store, kms)
     rotate_tenant(store, kms, 2, partner_version=2)
     ring.forget("ten_1")
+    assert ring.for_tenant("ptn_1", "ten_1").active_version == 2
+
+
+def test_a_partner_key_that_nobody_has_is_asked_for_once_more_and_no_further(ring, store, kms):
+    ring.for_tenant("ptn_1", "ten_1")
+    rotate_partner(store, kms)
+    rotate_tenant(store, kms, 2, partner_version=2)
+    del store.partners["ptn_1"][2]
+    ring.forget("ten_1")
+    kms.calls.clear()
     with pytest.raises(UnknownKeyVersion):
         ring.for_tenant("ptn_1", "ten_1")
-    ring.forget_partner("ptn_1")
+    assert kms.calls == ["decrypt"]
+
+
+def test_a_tenants_first_key_under_a_retired_partner_key_is_made_again_under_the_new_one(ring, store, kms):
+    ring.for_tenant("ptn_1", "ten_1")
+
+    def rotated_meanwhile():
+        rotate_partner(store, kms)
+        del store.partners["ptn_1"][1]
+
+    store.before_add = rotated_meanwhile
+    ring.for_tenant("ptn_1", "ten_2")
+    assert store.tenants["ten_2"][1].wrapping_version == 2
+
+
+def test_keys_are_read_afresh_when_the_tenants_epoch_has_moved(store, kms):
+    epochs = {"ten_1": 0}
+    ring = KeyRing(store, kms, seconds_to_keep=60, most_tenants=3, epoch_of=lambda tenant: epochs[tenant])
+    ring.for_tenant("ptn_1", "ten_1")
+    rotate_tenant(store, kms, 2)
+    assert ring.for_tenant("ptn_1", "ten_1").active_version == 1
+    epochs["ten_1"] = 7
+    kms.broken = True
     assert ring.for_tenant("ptn_1", "ten_1").active_version == 2
+
+
+def test_each_root_key_opens_what_it_wrapped(store, kms):
+    another_process(store, kms).for_tenant("ptn_1", "ten_1")
+    successor = MemoryKeys("memory:2")
+    ring = KeyRing(store, successor, previous_kms=kms, seconds_to_keep=60, most_tenants=3)
+    ring.for_tenant("ptn_2", "ten_2")
+    assert ring.for_tenant("ptn_1", "ten_1") == another_process(store, kms).for_tenant("ptn_1", "ten_1")
+    assert (store.partners["ptn_1"][1].kms_key_id, store.partners["ptn_2"][1].kms_key_id) == (
+        kms.key_id,
+        successor.key_id,
+    )
+
+
+def test_a_row_of_a_root_key_that_nobody_has_does_not_open(store, kms):
+    another_process(store, kms).for_tenant("ptn_1", "ten_1")
+    ring = KeyRing(
+        store, MemoryKeys("memory:3"), previous_kms=MemoryKeys("memory:2"), seconds_to_keep=60, most_tenants=3
+    )
+    with pytest.raises(TamperedCiphertext):
+        ring.for_tenant("ptn_1", "ten_1")
 
 
 def test_a_new_tenants_first_key_goes_under_the_newest_partner_key(ring, store, kms):

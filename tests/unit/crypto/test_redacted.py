@@ -9,10 +9,11 @@ import pytest
 
 from scaivault.crypto import aead
 from scaivault.crypto.aead import Kind
+from scaivault.crypto.chain import WrappedKey
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope, Place, Sealed
 from scaivault.crypto.errors import UnsafeKeyFile
-from scaivault.crypto.keyring import KeyRing, WrappedKey
+from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.crypto.kms.local import LocalKeys
 from scaivault.crypto.tokens import TokenHasher

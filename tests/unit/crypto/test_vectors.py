@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from scaivault.crypto.chain import WrappedKey
 from scaivault.crypto.envelope import Envelope, Place, Sealed
 from scaivault.crypto.errors import TamperedCiphertext
-from scaivault.crypto.keyring import KeyRing, WrappedKey
+from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.crypto.kms.local import LocalKeys
 from tests.fakes import MemoryKeyStore

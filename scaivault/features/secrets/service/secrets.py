@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from scaivault.crypto.envelope import Envelope, Place, Sealed
-from scaivault.crypto.errors import TamperedCiphertext
+from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
 from scaivault.features.secrets.errors import SecretNotFound, SecretUnreadable, VersionNotFound
@@ -29,6 +29,7 @@ from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage.database import Database, Session
+from scaivault.storage.errors import ConstraintViolated
 
 
 class SecretService:
@@ -70,7 +71,10 @@ class SecretService:
         )
         if found is None:
             raise self._absence(caller, path, version)
-        plaintext = self._open(caller, keys, found)
+        try:
+            plaintext = self._open(caller, keys, found)
+        except UnknownKeyVersion:
+            plaintext = self._open_at_last(caller, self._newest_keys(caller), found)
         self._access.note(caller.tenant_id, path, now, caller.identity_id)
         self._on_read(caller.tenant_id, found.secret_type)
         return found, plaintext
@@ -78,26 +82,14 @@ class SecretService:
     def write(self, caller: Caller, path: SecretPath, write: Write) -> Written:
         """Store the next version. VersionConflict if `expected_version` is not the current one, SecretExists."""
         self._guard.require(caller, Permission.WRITE, path)
-        keys = self._keys(caller)
-        with self._journal.operation(Action.WRITE, caller, path) as tx:
-            secret = claim(tx, caller.tenant_id, path, self._clock.now())
-            written = self._add_version(tx, caller, keys, path, secret, write)
-            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version))
+        written = self._with_keys(caller, lambda keys: self._write(caller, keys, path, write))
         self._on_write(caller.tenant_id)
         return written
 
     def roll_back(self, caller: Caller, path: SecretPath, version: int, expected_version: int | None = None) -> Written:
         """Write an old version again as the next one. VersionNotFound if it is not there any more, VersionConflict."""
         self._guard.require(caller, Permission.WRITE, path)
-        keys = self._keys(caller)
-        with self._journal.operation(Action.WRITE, caller, path) as tx:
-            secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
-            old = store.find_version(tx, caller.tenant_id, path, version)
-            if old is None:
-                raise VersionNotFound
-            write = Write(self._open(caller, keys, old), expected_version=expected_version)
-            written = self._add_version(tx, caller, keys, path, secret, write)
-            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version, rollback_to=version))
+        written = self._with_keys(caller, lambda keys: self._roll_back(caller, keys, path, version, expected_version))
         self._on_write(caller.tenant_id)
         return written
 
@@ -135,6 +127,26 @@ class SecretService:
                 tx, Entry.of(Action.WRITE, caller, path, changed="metadata", fields=sorted({*change, *options.named()}))
             )
         return changed
+
+    def _write(self, caller: Caller, keys: TenantKeys, path: SecretPath, write: Write) -> Written:
+        with self._journal.operation(Action.WRITE, caller, path) as tx:
+            secret = claim(tx, caller.tenant_id, path, self._clock.now())
+            written = self._add_version(tx, caller, keys, path, secret, write)
+            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version))
+        return written
+
+    def _roll_back(
+        self, caller: Caller, keys: TenantKeys, path: SecretPath, version: int, expected_version: int | None
+    ) -> Written:
+        with self._journal.operation(Action.WRITE, caller, path) as tx:
+            secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
+            old = store.find_version(tx, caller.tenant_id, path, version)
+            if old is None:
+                raise VersionNotFound
+            write = Write(self._open(caller, keys, old), expected_version=expected_version)
+            written = self._add_version(tx, caller, keys, path, secret, write)
+            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version, rollback_to=version))
+        return written
 
     def _add_version(
         self, tx: Session, caller: Caller, keys: TenantKeys, path: SecretPath, secret: Secret | None, write: Write
@@ -174,23 +186,49 @@ class SecretService:
     def _keys(self, caller: Caller) -> TenantKeys:
         return self._envelope.keys_for(caller.principal.partner_id, caller.tenant_id)
 
+    def _newest_keys(self, caller: Caller) -> TenantKeys:
+        """The tenant's keys, read afresh: those at hand are older than the row they met, or than its key's removal."""
+        self._envelope.forget(caller.tenant_id)
+        return self._keys(caller)
+
+    def _with_keys(self, caller: Caller, use: Callable[[TenantKeys], Written]) -> Written:
+        """One transaction that seals; begun again, once, if a rotation has overtaken the keys it was given."""
+        try:
+            return use(self._keys(caller))
+        except UnknownKeyVersion:
+            pass
+        except ConstraintViolated as violated:
+            if violated.constraint != store.KEY_CONSTRAINT:
+                raise
+        try:
+            return use(self._newest_keys(caller))
+        except UnknownKeyVersion as unknown:
+            raise SecretUnreadable from unknown
+
     def _open(self, caller: Caller, keys: TenantKeys, found: SealedVersion) -> Plaintext:
+        """The value. UnknownKeyVersion if the keys are too old, SecretUnreadable if none would open it."""
         place = Place(caller.principal.partner_id, caller.tenant_id, found.path, found.version)
         try:
             return self._envelope.open(keys, place, Sealed(found.sealed, found.wrapped_key))
+        except UnknownKeyVersion:
+            raise
         except TamperedCiphertext as tampered:
-            # The look-up's entry says that the row was found; this one, that nobody got to see it.
-            self._journal.record_alone(
-                Entry.of(
-                    Action.READ,
-                    caller,
-                    SecretPath(found.path),
-                    success=False,
-                    version=found.version,
-                    reason="unreadable",
-                )
-            )
-            raise SecretUnreadable from tampered
+            raise self._unreadable(caller, found) from tampered
+
+    def _open_at_last(self, caller: Caller, keys: TenantKeys, found: SealedVersion) -> Plaintext:
+        """The value, or SecretUnreadable: these are all the keys there are."""
+        try:
+            return self._open(caller, keys, found)
+        except UnknownKeyVersion as unknown:
+            raise self._unreadable(caller, found) from unknown
+
+    def _unreadable(self, caller: Caller, found: SealedVersion) -> SecretUnreadable:
+        """Journalled: the look-up's entry says that the row was found; this one, that nobody got to see it."""
+        path = SecretPath(found.path)
+        self._journal.record_alone(
+            Entry.of(Action.READ, caller, path, success=False, version=found.version, reason="unreadable")
+        )
+        return SecretUnreadable()
 
     def _absence(self, caller: Caller, path: SecretPath, version: int | None) -> NotFound:
         """Why there is nothing to read. Already journalled, by the look-up that found nothing."""

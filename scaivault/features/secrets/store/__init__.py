@@ -16,8 +16,13 @@ from scaivault.features.secrets.store.secrets import (
 )
 from scaivault.features.secrets.store.versions import (
     FIND_READABLE_VERSION,
+    KEY_CONSTRAINT,
+    WrappedVersion,
     add_version,
     change_versions_destroyed,
+    change_wrapped_keys,
+    claim_versions_before,
+    count_versions_before,
     find_version,
     list_versions,
     remove_versions_before,
@@ -25,6 +30,8 @@ from scaivault.features.secrets.store.versions import (
 
 __all__ = [
     "FIND_READABLE_VERSION",
+    "KEY_CONSTRAINT",
+    "WrappedVersion",
     "add_secret",
     "add_tags",
     "add_version",
@@ -32,7 +39,10 @@ __all__ = [
     "change_last_accessed",
     "change_secret",
     "change_versions_destroyed",
+    "change_wrapped_keys",
     "claim_secret",
+    "claim_versions_before",
+    "count_versions_before",
     "find_secret",
     "find_version",
     "list_secrets",

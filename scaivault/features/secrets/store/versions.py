@@ -1,7 +1,7 @@
 """The versions of a secret."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, LiteralString
 
@@ -26,9 +26,22 @@ FIND_READABLE_VERSION: Final[LiteralString] = """
 """
 
 
+# A version's data key is under a version of the tenant's key that is there (migration 0003).
+KEY_CONSTRAINT: Final = "secret_versions_key_fkey"
+
+
 @dataclass(frozen=True, slots=True)
 class _Number:
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedVersion:
+    """A version's data key at rest, and where."""
+
+    path: str
+    version: int
+    wrapped_key: bytes = field(repr=False)
 
 
 def add_version(tx: Session, tenant_id: str, path: str, version: Version, sealed: bytes, wrapped_key: bytes) -> None:
@@ -113,3 +126,63 @@ def change_versions_destroyed(
         now=now,
     )
     return [row.number for row in rows]
+
+
+def count_versions_before(session: Session, tenant_id: str, key_version: int) -> int:
+    """How many data keys are under older versions of the tenant's key than this."""
+    row = session.one(
+        _Number,
+        """
+        SELECT count(*) AS number
+          FROM secret_versions
+         WHERE tenant_id = %(tenant_id)s AND key_version < %(key_version)s
+        """,
+        tenant_id=tenant_id,
+        key_version=key_version,
+    )
+    return row.number if row else 0
+
+
+def claim_versions_before(
+    tx: Session, tenant_id: str, key_version: int, after: tuple[str, int], limit: int
+) -> list[WrappedVersion]:
+    """Versions under older keys beyond a path and version, in order and locked; without those that others hold.
+
+    Nothing is waited for, so this takes part in no deadlock, and no writer waits for long.
+    """
+    return tx.many(
+        WrappedVersion,
+        """
+        SELECT path, version, wrapped_key
+          FROM secret_versions
+         WHERE tenant_id = %(tenant_id)s AND key_version < %(key_version)s
+           AND (path, version) > (%(path)s, %(version)s)
+         ORDER BY path, version
+         LIMIT %(limit)s
+           FOR NO KEY UPDATE SKIP LOCKED
+        """,
+        tenant_id=tenant_id,
+        key_version=key_version,
+        path=after[0],
+        version=after[1],
+        limit=limit,
+    )
+
+
+def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[WrappedVersion]) -> None:
+    """Put these data keys in the place of those there: of versions that this transaction has claimed."""
+    tx.run(
+        """
+        UPDATE secret_versions
+           SET wrapped_key = changed.wrapped_key
+          FROM unnest(%(paths)s::text[], %(versions)s::integer[], %(wrapped_keys)s::bytea[])
+                   AS changed (path, version, wrapped_key)
+         WHERE secret_versions.tenant_id = %(tenant_id)s
+           AND secret_versions.path = changed.path
+           AND secret_versions.version = changed.version
+        """,
+        tenant_id=tenant_id,
+        paths=[each.path for each in changed],
+        versions=[each.version for each in changed],
+        wrapped_keys=[each.wrapped_key for each in changed],
+    )
