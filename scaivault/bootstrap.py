@@ -4,11 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
+from typing import TypeVar
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
 from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.kms.local import LocalKeys
+from scaivault.crypto.kms.resilient import ResilientKeys
 from scaivault.crypto.kms.timed import TimedKeys
 from scaivault.crypto.probe import KeyProbe
 from scaivault.crypto.store import StoredKeys
@@ -51,6 +53,7 @@ from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisProbe
 from scaivault.workers.periodic import Job, Periodic
 
+Given = TypeVar("Given")
 VERSION = installed_version("scaivault")
 REVISION = "unknown"
 MOST_TENANT_KEYS = 10_000
@@ -58,6 +61,7 @@ ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
 POOL_GAUGES_SECONDS = 5.0
 READINESS_SECONDS = 1.0
+KMS_DEADLINE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -216,9 +220,43 @@ def _gauge_pool(base: _Base) -> None:
 
 
 def _kms(settings: Settings) -> KeyService:
-    if settings.kms_local_key_file is None:
-        raise ValueError("settings let KMS_PROVIDER=local pass without KMS_LOCAL_KEY_FILE")
-    return LocalKeys(settings.kms_local_key_file, development=settings.scaivault_env == "development")
+    match settings.kms_provider:
+        case "local":
+            return LocalKeys(_given(settings.kms_local_key_file), development=settings.development)
+        case "aws":
+            return _aws(settings)
+        case "pkcs11":
+            return _pkcs11(settings)
+
+
+def _aws(settings: Settings) -> KeyService:
+    from scaivault.crypto.kms import aws  # noqa: PLC0415 - boto3 costs a worker 30 MB, which the others keep
+
+    keys = aws.AwsKeys(
+        _given(settings.kms_key_id),
+        signing_key_arn=settings.kms_signing_key_id,
+        endpoint_url=settings.kms_endpoint_url,
+    )
+    return ResilientKeys(keys, attempt_seconds=aws.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
+
+
+def _pkcs11(settings: Settings) -> KeyService:
+    from scaivault.crypto.kms import pkcs11  # noqa: PLC0415 - native code, loaded only where there is a token
+
+    keys = pkcs11.Pkcs11Keys(
+        _given(settings.kms_pkcs11_library),
+        _given(settings.kms_pkcs11_token_label),
+        _given(settings.kms_pkcs11_pin_file),
+        _given(settings.kms_pkcs11_key_label),
+    )
+    return ResilientKeys(keys, attempt_seconds=pkcs11.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
+
+
+def _given(setting: Given | None) -> Given:
+    """What Settings demands of the provider that is set."""
+    if setting is None:
+        raise ValueError("settings let a KMS_PROVIDER pass without what it needs")
+    return setting
 
 
 def _secrets(base: _Base, notes: AccessNotes) -> Routes:
@@ -248,7 +286,7 @@ def _system(settings: Settings, base: _Base) -> SystemPages:
         return {
             "database": {"pool_size": base.database.size, "pool_available": base.database.available},
             "redis": {"memory_used_mb": redis.memory_used_mb()},
-            "encryption": {"key_id": base.kms.key_id, "last_rotation": None},  # keys do not rotate yet
+            "encryption": {"key_status": keys.state.value, "key_id": base.kms.key_id, "last_rotation": None},
         }
 
     def metrics(accept: str) -> tuple[bytes, str]:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -49,7 +50,15 @@ RATE_LIMITS: Final[Mapping[str, int]] = {
 }
 RATE_LIMIT_PREFIX: Final = "RATE_LIMIT_"
 OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_")
-KMS_PROVIDERS_TO_COME: Final = ("aws", "pkcs11", "hashicorp", "gcp", "azure")
+KMS_PROVIDERS_TO_COME: Final = ("hashicorp", "gcp", "azure")
+# What each provider can not do without, and what it knows besides.
+KMS_NEEDS: Final[Mapping[str, Sequence[str]]] = {
+    "local": ("KMS_LOCAL_KEY_FILE",),
+    "aws": ("KMS_KEY_ID",),
+    "pkcs11": ("KMS_PKCS11_LIBRARY", "KMS_PKCS11_TOKEN_LABEL", "KMS_PKCS11_PIN_FILE", "KMS_PKCS11_KEY_LABEL"),
+}
+KMS_TAKES: Final[Mapping[str, Sequence[str]]] = {"aws": ("KMS_SIGNING_KEY_ID", "KMS_ENDPOINT_URL")}
+_KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0-9-]+")
 HIGHEST_PORT: Final = 65_535
 
 
@@ -132,10 +141,17 @@ def _networks(text: object) -> object:
 
 def _kms_provider(text: object) -> object:
     if text in KMS_PROVIDERS_TO_COME:
-        raise ValueError("names a provider that is not built yet; this release has `local`")
+        raise ValueError("names a provider that is not built yet; this release has `local`, `aws` and `pkcs11`")
     return text
 
 
+def _key_arn(text: object) -> object:
+    if isinstance(text, str) and not _KEY_ARN.fullmatch(text):
+        raise ValueError("must be the ARN of a key, arn:aws:kms:<region>:<account>:key/<id>, and not an alias")
+    return text
+
+
+KeyArn = Annotated[str, BeforeValidator(_key_arn)]
 WebUrl = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _url("rediss", "redis")]
@@ -171,8 +187,15 @@ class Settings(BaseModel):
     database_pool_size: PositiveInt = Field(default_factory=lambda given: given["web_threads"] + 2)
     redis_url: RedisUrl
 
-    kms_provider: Annotated[Literal["local"], BeforeValidator(_kms_provider)]
+    kms_provider: Annotated[Literal["local", "aws", "pkcs11"], BeforeValidator(_kms_provider)]
     kms_local_key_file: Path | None = None  # may be absent for a while: a worker starts while its KMS is away
+    kms_key_id: KeyArn | None = None
+    kms_signing_key_id: KeyArn | None = None
+    kms_endpoint_url: WebUrl | None = None
+    kms_pkcs11_library: FilePath | None = None
+    kms_pkcs11_token_label: str | None = None
+    kms_pkcs11_pin_file: FilePath | None = None
+    kms_pkcs11_key_label: str | None = None
     key_cache_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
 
     scaikey_url: WebUrl | None = None
@@ -270,10 +293,32 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     for name, other in (("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")):
         if name in given and other not in given:
             faults.append(Fault(other, f"is required when {name} is set"))
-    if given.get("KMS_PROVIDER") == "local" and "KMS_LOCAL_KEY_FILE" not in given:
-        hint = "make the file with `scaivault server generate-key --out FILE`"
-        faults.append(Fault("KMS_LOCAL_KEY_FILE", f"is required by KMS_PROVIDER=local; {hint}"))
+    return faults + _kms_faults(given)
+
+
+def _kms_faults(given: Mapping[str, object]) -> list[Fault]:
+    """What a provider lacks, what belongs to another one, and what its variables may not be together."""
+    provider = str(given.get("KMS_PROVIDER"))
+    if provider not in KMS_NEEDS:
+        return []
+    hints = {"KMS_LOCAL_KEY_FILE": "; make the file with `scaivault server generate-key --out FILE`"}
+    missing = [name for name in KMS_NEEDS[provider] if name not in given]
+    faults = [Fault(name, f"is required by KMS_PROVIDER={provider}{hints.get(name, '')}") for name in missing]
+    for other in KMS_NEEDS.keys() - {provider}:
+        strangers = [name for name in (*KMS_NEEDS[other], *KMS_TAKES.get(other, ())) if name in given]
+        faults += [Fault(name, f"belongs to KMS_PROVIDER={other}; remove it") for name in strangers]
+    regions = {_region(given[name]) for name in ("KMS_KEY_ID", "KMS_SIGNING_KEY_ID") if name in given} - {None}
+    if len(regions) > 1:
+        faults.append(Fault("KMS_SIGNING_KEY_ID", "must be in the region of KMS_KEY_ID"))
+    in_clear = str(given.get("KMS_ENDPOINT_URL")).startswith("http://")
+    if in_clear and given.get("SCAIVAULT_ENV") != "development":
+        faults.append(Fault("KMS_ENDPOINT_URL", "must begin with https:// in production: keys travel over it"))
     return faults
+
+
+def _region(key_arn: object) -> str | None:
+    parts = _KEY_ARN.fullmatch(str(key_arn))
+    return parts[1] if parts else None
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> Fault:

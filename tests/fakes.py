@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from scaivault.crypto.errors import TamperedCiphertext
 from scaivault.crypto.keyring import WrappedKey
 from scaivault.kernel.errors import Unavailable
+from scaivault.kernel.ports import KeyState
 
 
 class MemoryKeys:
@@ -36,6 +37,9 @@ class MemoryKeys:
     def sign(self, message: bytes) -> bytes:
         self._enter("sign", message)
         return hmac.digest(self._signing_key, message, "sha256")
+
+    def state(self) -> KeyState:
+        return KeyState.UNAVAILABLE if self.broken else KeyState.ACTIVE
 
     def _enter(self, operation: str, subject: bytes) -> None:
         self.calls.append(operation)
