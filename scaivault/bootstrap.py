@@ -230,7 +230,7 @@ def _kms(settings: Settings) -> KeyService:
 
 
 def _aws(settings: Settings) -> KeyService:
-    from scaivault.crypto.kms import aws  # noqa: PLC0415 - boto3 costs a worker 30 MB, which the others keep
+    from scaivault.crypto.kms import aws  # noqa: PLC0415 - boto3 costs a worker 20 MB
 
     keys = aws.AwsKeys(
         _given(settings.kms_key_id),
