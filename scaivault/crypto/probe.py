@@ -37,7 +37,7 @@ class KeyProbe:
 
     @property
     def state(self) -> KeyState:
-        """What the service said of its key when last asked: half a minute ago at most, or after the last bad check."""
+        """What the service said of its key when last asked: half a minute ago at most, and after every bad check."""
         return self._state
 
     def check(self) -> None:
@@ -47,7 +47,8 @@ class KeyProbe:
             self._round_trip()
             well = True
         finally:
-            if not well or self._monotonic() >= self._ask_at:
+            # A bad state is asked for until it is a good one again, lest recovery be told late.
+            if not well or self._state is not KeyState.ACTIVE or self._monotonic() >= self._ask_at:
                 self._state = self._kms.state()
                 self._ask_at = self._monotonic() + STATE_SECONDS
 
