@@ -5,9 +5,10 @@ the AES-256-GCM itself happens in the token, whose key never leaves it.
 
 The IV is ours: 96 random bits from the operating system. CKM_AES_GCM (PKCS#11 2.40) takes it from the caller, and the
 message calls of 3.0, in which a token makes it itself, are offered by few tokens and by no kept Python library. Unique
-is enough for GCM, secret it need not be. The key wraps one key per partner and purpose, and a canary per worker and
-five minutes (probe.py): a hundred workers spend 2^24 IVs in a year and a half, and 2^32, where two would coincide with
-probability 2^-33, is four centuries away. Do not use the same token key for anything else: nobody could count then.
+is enough for GCM, secret it need not be. The key wraps one key per partner and purpose, which is little, and a canary
+per worker and five seconds (probe.py), which is what counts: a hundred workers take nearly seven years to 2^32 IVs,
+where two would coincide with probability 2^-33 (aead.py has the limit and its source). Use the token's key for nothing
+else: nobody could count then.
 """
 
 import hashlib
