@@ -183,15 +183,26 @@ class Pkcs11Keys:
 
 
 def _find_root(session: pkcs11.Session, label: str) -> pkcs11.SecretKey:
-    try:
-        found = session.get_key(object_class=ObjectClass.SECRET_KEY, key_type=KeyType.AES, label=label)
-    except pkcs11.MultipleObjectsReturned:
-        raise Unavailable("The token has several keys of this label; the root key's must be its alone.") from None
-    if not isinstance(found, pkcs11.SecretKey) or found.key_length != KEY_BYTES * 8:
+    found = _find(session, ObjectClass.SECRET_KEY, label)
+    if (
+        not isinstance(found, pkcs11.SecretKey)
+        or found.key_type is not KeyType.AES
+        or found.key_length != KEY_BYTES * 8
+    ):
         raise Unavailable("The root key in the token is not an AES key of 256 bits.")
     if not found[Attribute.SENSITIVE]:
         raise Unavailable("The root key in the token can be read out of it (CKA_SENSITIVE is false).")
     return found
+
+
+def _find(session: pkcs11.Session, kind: ObjectClass, label: str) -> pkcs11.Object:
+    # All of them, and not the library's get_key: at a second one it would leave the token's search open behind it.
+    found = list(session.get_objects({Attribute.CLASS: kind, Attribute.LABEL: label}))
+    if not found:
+        raise pkcs11.NoSuchKey
+    if len(found) > 1:
+        raise Unavailable("The token has several keys of this label; it must be this key's alone.")
+    return found[0]
 
 
 def _state(root: pkcs11.SecretKey) -> KeyState:
@@ -225,7 +236,7 @@ def _open_or_judge(token: _Open, body: bytes, nonce: bytes, context: bytes) -> b
 
 
 def _sign(session: pkcs11.Session, label: str, digest: bytes) -> bytes:
-    key = session.get_key(object_class=ObjectClass.PRIVATE_KEY, label=label)
+    key = _find(session, ObjectClass.PRIVATE_KEY, label)
     if not isinstance(key, SignMixin):
         raise Unavailable("The token does not let its signing key sign.")
     if key.key_type is KeyType.EC:
