@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 INPUTS := constraints.txt setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check test-fast bench openapi
+.PHONY: help run test tools check test-fast bench openapi
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -17,8 +17,14 @@ help: ## Show this list
 run: $(VENV)/for-run ## Run everything here: PostgreSQL, Valkey, the API, a tenant and tokens to try it
 	@exec $(BIN)/scaivault server dev
 
-test: check ## Prove that it works: `check`, then every test; ends with where the time went
+test: check tools ## Prove that it works: `check`, then every test; ends with where the time went
 	@$(BIN)/pytest --numprocesses auto --maxprocesses 2 --dist loadfile --durations 15 --durations-min 1
+
+tools: # What the tests take from Debian, installed if this is root on Debian; without it they say what is missing
+	@command -v softhsm2-util >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && echo "Installing softhsm2 …" && apt-get update -qq \
+	  && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends softhsm2 >/dev/null; } \
+	  || echo "softhsm2 is missing and was not installed: apt-get install softhsm2" >&2
 
 check: $(VENV)/for-test ## Read the code: ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-cache

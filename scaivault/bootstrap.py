@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
-from pathlib import Path
+from typing import TypeVar
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
 from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.kms.local import LocalKeys
+from scaivault.crypto.kms.resilient import ResilientKeys
 from scaivault.crypto.kms.succession import Succession
 from scaivault.crypto.kms.timed import TimedKeys
 from scaivault.crypto.probe import KeyProbe
@@ -55,13 +56,14 @@ from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
-from scaivault.settings import Settings
+from scaivault.settings import RootKey, Settings
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
 from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisProbe
 from scaivault.workers.periodic import Job, Periodic
 
+Given = TypeVar("Given")
 VERSION = installed_version("scaivault")
 REVISION = "unknown"
 MOST_TENANT_KEYS = 10_000
@@ -69,6 +71,7 @@ ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
 POOL_GAUGES_SECONDS = 5.0
 READINESS_SECONDS = 1.0
+KMS_DEADLINE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -242,20 +245,50 @@ def _gauge_pool(base: _Base) -> None:
 
 
 def _kms(settings: Settings) -> KeyService:
-    return _local_keys(settings, settings.kms_local_key_file, "KMS")
+    return _key_service(settings.root_key, development=settings.development)
+
+
+def _key_service(root: RootKey, *, development: bool) -> KeyService:
+    match root.provider:
+        case "local":
+            return LocalKeys(_given(root.local_key_file), development=development)
+        case "aws":
+            return _aws(root)
+        case "pkcs11":
+            return _pkcs11(root)
+
+
+def _aws(root: RootKey) -> KeyService:
+    from scaivault.crypto.kms import aws  # noqa: PLC0415 - boto3 costs a worker 20 MB
+
+    keys = aws.AwsKeys(_given(root.key_id), signing_key_arn=root.signing_key_id, endpoint_url=root.endpoint_url)
+    return ResilientKeys(keys, attempt_seconds=aws.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
+
+
+def _pkcs11(root: RootKey) -> KeyService:
+    from scaivault.crypto.kms import pkcs11  # noqa: PLC0415 - native code, loaded only where there is a token
+
+    keys = pkcs11.Pkcs11Keys(
+        _given(root.pkcs11_library),
+        _given(root.pkcs11_token_label),
+        _given(root.pkcs11_pin_file),
+        _given(root.pkcs11_key_label),
+    )
+    return ResilientKeys(keys, attempt_seconds=pkcs11.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
+
+
+def _given(setting: Given | None) -> Given:
+    """What Settings demands of the provider that is set."""
+    if setting is None:
+        raise ValueError("settings let a KMS_PROVIDER pass without what it needs")
+    return setting
 
 
 def _previous_kms(settings: Settings, instruments: Instruments) -> KeyService | None:
     """The service of the root key that is being replaced, while there is one."""
-    if settings.previous_kms_provider is None:
+    if settings.previous_root_key is None:
         return None
-    return _timed(_local_keys(settings, settings.previous_kms_local_key_file, "PREVIOUS_KMS"), instruments)
-
-
-def _local_keys(settings: Settings, file: Path | None, prefix: str) -> KeyService:
-    if file is None:
-        raise ValueError(f"settings let {prefix}_PROVIDER=local pass without {prefix}_LOCAL_KEY_FILE")
-    return LocalKeys(file, development=settings.development)
+    return _timed(_key_service(settings.previous_root_key, development=settings.development), instruments)
 
 
 def _timed(kms: KeyService, instruments: Instruments) -> KeyService:
@@ -299,7 +332,11 @@ def _system(settings: Settings, base: _Base) -> SystemPages:
         return {
             "database": {"pool_size": base.database.size, "pool_available": base.database.available},
             "redis": {"memory_used_mb": redis.memory_used_mb()},
-            "encryption": {"key_id": base.kms.key_id, "last_rotation": base.rotation.last_finished()},
+            "encryption": {
+                "key_status": keys.state.value,
+                "key_id": base.kms.key_id,
+                "last_rotation": base.rotation.last_finished(),
+            },
         }
 
     def metrics(accept: str) -> tuple[bytes, str]:

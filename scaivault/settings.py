@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -49,7 +50,15 @@ RATE_LIMITS: Final[Mapping[str, int]] = {
 }
 RATE_LIMIT_PREFIX: Final = "RATE_LIMIT_"
 OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_", "PREVIOUS_KMS_")
-KMS_PROVIDERS_TO_COME: Final = ("aws", "pkcs11", "hashicorp", "gcp", "azure")
+KMS_PROVIDERS_TO_COME: Final = ("hashicorp", "gcp", "azure")
+# What each provider can not do without, and what it knows besides; all of it behind KMS_ or PREVIOUS_KMS_.
+KMS_NEEDS: Final[Mapping[str, Sequence[str]]] = {
+    "local": ("LOCAL_KEY_FILE",),
+    "aws": ("KEY_ID",),
+    "pkcs11": ("PKCS11_LIBRARY", "PKCS11_TOKEN_LABEL", "PKCS11_PIN_FILE", "PKCS11_KEY_LABEL"),
+}
+KMS_TAKES: Final[Mapping[str, Sequence[str]]] = {"aws": ("SIGNING_KEY_ID", "ENDPOINT_URL")}
+_KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0-9-]+")
 HIGHEST_PORT: Final = 65_535
 
 
@@ -132,15 +141,38 @@ def _networks(text: object) -> object:
 
 def _kms_provider(text: object) -> object:
     if text in KMS_PROVIDERS_TO_COME:
-        raise ValueError("names a provider that is not built yet; this release has `local`")
+        raise ValueError("names a provider that is not built yet; this release has `local`, `aws` and `pkcs11`")
     return text
 
 
+def _key_arn(text: object) -> object:
+    if isinstance(text, str) and not _KEY_ARN.fullmatch(text):
+        raise ValueError("must be the ARN of a key, arn:aws:kms:<region>:<account>:key/<id>, and not an alias")
+    return text
+
+
+KeyArn = Annotated[str, BeforeValidator(_key_arn)]
 WebUrl = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _url("rediss", "redis")]
+Provider = Literal["local", "aws", "pkcs11"]
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_networks)]
+
+
+@dataclass(frozen=True, slots=True)
+class RootKey:
+    """Who holds a root key and how to reach it; what the provider does not need is None."""
+
+    provider: Provider
+    local_key_file: Path | None
+    key_id: str | None
+    signing_key_id: str | None
+    endpoint_url: str | None
+    pkcs11_library: Path | None
+    pkcs11_token_label: str | None
+    pkcs11_pin_file: Path | None
+    pkcs11_key_label: str | None
 
 
 class Settings(BaseModel):
@@ -171,10 +203,23 @@ class Settings(BaseModel):
     database_pool_size: PositiveInt = Field(default_factory=lambda given: given["web_threads"] + 2)
     redis_url: RedisUrl
 
-    kms_provider: Annotated[Literal["local"], BeforeValidator(_kms_provider)]
+    kms_provider: Annotated[Provider, BeforeValidator(_kms_provider)]
     kms_local_key_file: Path | None = None  # may be absent for a while: a worker starts while its KMS is away
-    previous_kms_provider: Annotated[Literal["local"], BeforeValidator(_kms_provider)] | None = None
+    kms_key_id: KeyArn | None = None
+    kms_signing_key_id: KeyArn | None = None
+    kms_endpoint_url: WebUrl | None = None
+    kms_pkcs11_library: FilePath | None = None
+    kms_pkcs11_token_label: str | None = None
+    kms_pkcs11_pin_file: FilePath | None = None
+    kms_pkcs11_key_label: str | None = None
+    previous_kms_provider: Annotated[Provider, BeforeValidator(_kms_provider)] | None = None
     previous_kms_local_key_file: Path | None = None
+    previous_kms_key_id: KeyArn | None = None
+    previous_kms_endpoint_url: WebUrl | None = None
+    previous_kms_pkcs11_library: FilePath | None = None
+    previous_kms_pkcs11_token_label: str | None = None
+    previous_kms_pkcs11_pin_file: FilePath | None = None
+    previous_kms_pkcs11_key_label: str | None = None
     key_cache_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
 
     scaikey_url: WebUrl | None = None
@@ -195,6 +240,37 @@ class Settings(BaseModel):
     def development(self) -> bool:
         """True where weak choices, such as a generated key beside the data, are accepted."""
         return self.scaivault_env == "development"
+
+    @property
+    def root_key(self) -> RootKey:
+        return RootKey(
+            self.kms_provider,
+            self.kms_local_key_file,
+            self.kms_key_id,
+            self.kms_signing_key_id,
+            self.kms_endpoint_url,
+            self.kms_pkcs11_library,
+            self.kms_pkcs11_token_label,
+            self.kms_pkcs11_pin_file,
+            self.kms_pkcs11_key_label,
+        )
+
+    @property
+    def previous_root_key(self) -> RootKey | None:
+        """The root key that is being replaced, which signs nothing any more."""
+        if self.previous_kms_provider is None:
+            return None
+        return RootKey(
+            self.previous_kms_provider,
+            self.previous_kms_local_key_file,
+            self.previous_kms_key_id,
+            None,
+            self.previous_kms_endpoint_url,
+            self.previous_kms_pkcs11_library,
+            self.previous_kms_pkcs11_token_label,
+            self.previous_kms_pkcs11_pin_file,
+            self.previous_kms_pkcs11_key_label,
+        )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -281,14 +357,40 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     for name, other in (("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")):
         if name in given and other not in given:
             faults.append(Fault(other, f"is required when {name} is set"))
-    if given.get("KMS_PROVIDER") == "local" and "KMS_LOCAL_KEY_FILE" not in given:
-        hint = "make the file with `scaivault server generate-key --out FILE`"
-        faults.append(Fault("KMS_LOCAL_KEY_FILE", f"is required by KMS_PROVIDER=local; {hint}"))
-    if given.get("PREVIOUS_KMS_PROVIDER") == "local" and "PREVIOUS_KMS_LOCAL_KEY_FILE" not in given:
-        faults.append(Fault("PREVIOUS_KMS_LOCAL_KEY_FILE", "is required by PREVIOUS_KMS_PROVIDER=local"))
-    if "PREVIOUS_KMS_LOCAL_KEY_FILE" in given and "PREVIOUS_KMS_PROVIDER" not in given:
-        faults.append(Fault("PREVIOUS_KMS_PROVIDER", "is required when PREVIOUS_KMS_LOCAL_KEY_FILE is set"))
+    return faults + _kms_faults("KMS_", given) + _previous_kms_faults(given)
+
+
+def _previous_kms_faults(given: Mapping[str, object]) -> list[Fault]:
+    if "PREVIOUS_KMS_PROVIDER" in given:
+        return _kms_faults("PREVIOUS_KMS_", given)
+    orphans = [name for name in given if name.startswith("PREVIOUS_KMS_")]
+    return [Fault("PREVIOUS_KMS_PROVIDER", f"is required when {orphans[0]} is set")] if orphans else []
+
+
+def _kms_faults(prefix: str, given: Mapping[str, object]) -> list[Fault]:
+    """What a provider lacks, what belongs to another one, and what its variables may not be together."""
+    provider = str(given.get(f"{prefix}PROVIDER"))
+    if provider not in KMS_NEEDS:
+        return []
+    hints = {"KMS_LOCAL_KEY_FILE": "; make the file with `scaivault server generate-key --out FILE`"}
+    missing = [prefix + name for name in KMS_NEEDS[provider] if prefix + name not in given]
+    faults = [Fault(name, f"is required by {prefix}PROVIDER={provider}{hints.get(name, '')}") for name in missing]
+    for other in KMS_NEEDS.keys() - {provider}:
+        names = [prefix + name for name in (*KMS_NEEDS[other], *KMS_TAKES.get(other, ()))]
+        faults += [Fault(name, f"belongs to {prefix}PROVIDER={other}; remove it") for name in names if name in given]
+    key_id, signing_key_id, endpoint = (f"{prefix}{name}" for name in ("KEY_ID", "SIGNING_KEY_ID", "ENDPOINT_URL"))
+    regions = {_region(given[name]) for name in (key_id, signing_key_id) if name in given} - {None}
+    if len(regions) > 1:
+        faults.append(Fault(signing_key_id, f"must be in the region of {key_id}"))
+    in_clear = str(given.get(endpoint)).startswith("http://")
+    if in_clear and given.get("SCAIVAULT_ENV") != "development":
+        faults.append(Fault(endpoint, "must begin with https:// in production: keys travel over it"))
     return faults
+
+
+def _region(key_arn: object) -> str | None:
+    parts = _KEY_ARN.fullmatch(str(key_arn))
+    return parts[1] if parts else None
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> Fault:

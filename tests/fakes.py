@@ -10,6 +10,7 @@ from scaivault.crypto.errors import RetiredKeyVersion, TamperedCiphertext
 from scaivault.crypto.rotation import PartnerKey, SystemKey, TenantKey
 from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.journal import Entry
+from scaivault.kernel.ports import KeyState
 
 
 class MemoryKeys:
@@ -39,6 +40,9 @@ class MemoryKeys:
     def sign(self, message: bytes) -> bytes:
         self._enter("sign", message)
         return hmac.digest(self._signing_key, message, "sha256")
+
+    def state(self) -> KeyState:
+        return KeyState.UNAVAILABLE if self.broken else KeyState.ACTIVE
 
     def _enter(self, operation: str, subject: bytes) -> None:
         self.calls.append(operation)

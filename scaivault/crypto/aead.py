@@ -81,6 +81,11 @@ def wrapping_version(kind: Kind, wrapped: bytes) -> int:
     return int(version)
 
 
+def wrapped_header(kind: Kind, version: int) -> bytes:
+    """What stands in front of a wrapped key, for a device that does the sealing itself."""
+    return _WRAPPED_PREFIX.pack(MAGIC, FORMAT, kind, version)
+
+
 def _seal(key: Key, hidden: Key | Plaintext, header: bytes, context: bytes) -> bytes:
     nonce = os.urandom(NONCE_BYTES)
     # header + context is unambiguous: each kind has a header of one length, and the kind stands inside that length.

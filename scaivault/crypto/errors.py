@@ -1,6 +1,6 @@
 """What can go wrong with keys and ciphertext. No message says anything about content."""
 
-from scaivault.kernel.errors import VaultError
+from scaivault.kernel.errors import Unavailable, VaultError
 
 
 class TamperedCiphertext(VaultError):
@@ -9,6 +9,13 @@ class TamperedCiphertext(VaultError):
 
 class UnknownKeyVersion(TamperedCiphertext):
     """A sealed value names a key version that is not in this key ring."""
+
+
+class KeyServiceAway(Unavailable):
+    """The key service does not answer; try again shortly."""
+
+    # The one kind of failure that asking again may mend. A service that answers with a refusal (a disabled key, a
+    # missing permission, a wrong PIN) is a plain Unavailable, and is not asked again for the same operation.
 
 
 class UnsafeKeyFile(VaultError):

@@ -127,7 +127,7 @@ class SystemPages:
             status="degraded" if _bad(findings) else "healthy",
             version=self._build.version,
             uptime_seconds=round(time.monotonic() - self._started, 3),
-            checks={name: _component(name, finding) | dict(facts.get(name, {})) for name, finding in findings.items()},
+            checks={name: _component(finding) | dict(facts.get(name, {})) for name, finding in findings.items()},
         )
 
     def version(self) -> Version:
@@ -196,12 +196,9 @@ def _bad(findings: Mapping[str, Finding]) -> dict[str, Condition]:
     return {name: found.condition for name, found in findings.items() if found.condition is not Condition.OK}
 
 
-def _component(name: str, finding: Finding) -> dict[str, object]:
+def _component(finding: Finding) -> dict[str, object]:
     latency = None if finding.latency_ms is None else round(finding.latency_ms, 3)
-    component: dict[str, object] = {"status": finding.condition.value, "latency_ms": latency}
-    if name == "encryption":
-        component["key_status"] = "active" if finding.condition is Condition.OK else "unknown"
-    return component
+    return {"status": finding.condition.value, "latency_ms": latency}
 
 
 def _json_page(answer: Answer) -> Page:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from enum import StrEnum
 from typing import LiteralString, Protocol, TypeVar
 
 from scaivault.kernel.caller import Caller, Permission, Scope
@@ -71,6 +72,15 @@ class Journal(Protocol[Tx]):
         """
 
 
+class KeyState(StrEnum):
+    """What may be done with a root key, in the words of `encryption.key_status`."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    PENDING_DELETION = "pending_deletion"
+    UNAVAILABLE = "unavailable"
+
+
 class KeyService(Protocol):
     """The root of the key chain, in a KMS or an HSM: wraps 32-byte keys and signs. Unavailable when it can not."""
 
@@ -86,3 +96,9 @@ class KeyService(Protocol):
 
     def sign(self, message: bytes) -> bytes:
         """A signature by the service's signing key."""
+
+    def state(self) -> KeyState:
+        """What the service says of the root key now; UNAVAILABLE, and no exception, when it says nothing.
+
+        One question without retries: for health, and never for a request.
+        """

@@ -71,6 +71,9 @@ def configure(
     root.handlers = [other for other in root.handlers if type(other) not in (_Lines, logging.StreamHandler)]
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
+    # At debug these write whole requests and answers, and with them the keys that go to a KMS and come back.
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(max(LEVELS[level], logging.INFO))
     _find_out_less()
     _catch_strays()
 

@@ -55,6 +55,7 @@ ANSWERED = {
     "RevisionConflict": (409, "version_conflict"),
     "TooManyTokens": (409, "too_many_tokens"),
     "Unavailable": (503, "service_unavailable"),
+    "KeyServiceAway": (503, "service_unavailable"),
 }
 # A bare internal_error on purpose: clients can do nothing about them.
 INTERNAL = {

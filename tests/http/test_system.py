@@ -180,6 +180,7 @@ class TestDetail:
         assert checks["database"]["pool_size"] >= checks["database"]["pool_available"] >= 0
         assert checks["redis"]["memory_used_mb"] > 0
         assert checks["encryption"]["key_id"].startswith("local:")
+        assert checks["encryption"]["key_status"] == "active"
 
     def test_it_says_soon_what_is_wrong(self, ailing):
         with ailing("redis") as sick:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scaivault.settings import RATE_LIMITS, SECRETS, Address, Settings, SettingsInvalid, variables
+from scaivault.settings import KMS_NEEDS, RATE_LIMITS, SECRETS, Address, Settings, SettingsInvalid, variables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
 MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT"}
@@ -93,7 +93,7 @@ def test_nothing_set():
         ("SCAIVAULT_ENV", "secret-word", "'development'"),
         ("METRICS_AUTH", "secret-word", "'token'"),
         ("KMS_PROVIDER", "secret-word", "'local'"),
-        ("KMS_PROVIDER", "aws", "not built yet"),
+        ("KMS_PROVIDER", "hashicorp", "not built yet"),
         ("WEB_CONCURRENCY", "0", "greater than or equal to 1"),
         ("WEB_THREADS", "secret-word", "whole number"),
         ("DATABASE_POOL_SIZE", "-1", "greater than 0"),
@@ -102,7 +102,8 @@ def test_nothing_set():
         ("RATE_LIMIT_READ", "0", "greater than 0"),
         ("RATE_LIMIT_LEASE", "secret-word", "whole number"),
         ("RATE_LIMIT_READS", "5", "did you mean RATE_LIMIT_READ?"),
-        ("KMS_KEY_ID", "arn:secret-word", "not a setting of this release"),
+        ("KMS_KEY_NAME", "projects/secret-word", "not a setting of this release"),
+        ("KMS_PKCS11_TOKEN_LABEL", "secret-word", "belongs to KMS_PROVIDER=pkcs11"),
         ("SCAIKEY_URL", "secret-word", "https://"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-word", "https://"),
     ],
@@ -133,6 +134,75 @@ def test_the_local_provider_needs_its_file(sound):
     assert "generate-key" in faults(sound)["KMS_LOCAL_KEY_FILE"]
 
 
+ROOT_ARN = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@pytest.fixture
+def anywhere(sound):
+    """A sound environment without a key service."""
+    return {name: text for name, text in sound.items() if not name.startswith("KMS_")}
+
+
+@pytest.fixture
+def token(tmp_path):
+    pin = tmp_path / "pin"
+    pin.write_text("hunter4")
+    return {
+        "KMS_PROVIDER": "pkcs11",
+        "KMS_PKCS11_LIBRARY": str(pin),
+        "KMS_PKCS11_TOKEN_LABEL": "vault",
+        "KMS_PKCS11_PIN_FILE": str(pin),
+        "KMS_PKCS11_KEY_LABEL": "root",
+    }
+
+
+@pytest.mark.parametrize("provider", KMS_NEEDS)
+def test_each_provider_says_at_once_all_that_it_needs(anywhere, provider):
+    found = faults(anywhere | {"KMS_PROVIDER": provider})
+    assert set(found) == set(KMS_NEEDS[provider])
+    assert all(f"required by KMS_PROVIDER={provider}" in reason for reason in found.values())
+
+
+def test_each_provider_is_content_with_its_own(anywhere, token):
+    aws = {"KMS_PROVIDER": "aws", "KMS_KEY_ID": ROOT_ARN}
+    more = {
+        "KMS_SIGNING_KEY_ID": ROOT_ARN[:-1] + "0",
+        "KMS_ENDPOINT_URL": "https://vpce-1.kms.eu-central-1.vpce.amazonaws.com",
+    }
+    assert Settings.from_env(anywhere | aws).kms_key_id == ROOT_ARN
+    assert Settings.from_env(anywhere | aws | more).kms_endpoint_url == more["KMS_ENDPOINT_URL"]
+    assert Settings.from_env(anywhere | token).kms_pkcs11_key_label == "root"
+    assert set(faults(anywhere | token | aws)) == set(token) - {"KMS_PROVIDER"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "hint"),
+    [
+        ("KMS_KEY_ID", "arn:aws:kms:eu-central-1:123456789012:alias/secret-word", "not an alias"),
+        ("KMS_KEY_ID", "secret-word", "ARN"),
+        ("KMS_SIGNING_KEY_ID", "arn:aws:kms:us-east-1:123456789012:key/secret-word", "region"),
+        ("KMS_ENDPOINT_URL", "http://secret-word", "https://"),
+        ("KMS_ENDPOINT_URL", "secret-word", "https://"),
+    ],
+)
+def test_wrong_values_for_aws(anywhere, name, wrong, hint):
+    found = faults(anywhere | {"KMS_PROVIDER": "aws", "KMS_KEY_ID": ROOT_ARN} | {name: wrong})
+    assert list(found) == [name]
+    assert hint in found[name]
+    assert "secret-word" not in str(found)
+
+
+def test_keys_travel_in_clear_in_development_only(anywhere):
+    aws = {"KMS_PROVIDER": "aws", "KMS_KEY_ID": ROOT_ARN, "KMS_ENDPOINT_URL": "http://127.0.0.1:5000"}
+    assert Settings.from_env(anywhere | aws | {"SCAIVAULT_ENV": "development"})
+    assert list(faults(anywhere | aws)) == ["KMS_ENDPOINT_URL"]
+
+
+def test_the_files_of_a_token_must_be_there(anywhere, token):
+    missing = {"KMS_PKCS11_LIBRARY": "/nowhere.so", "KMS_PKCS11_PIN_FILE": "/nowhere"}
+    assert set(faults(anywhere | token | missing)) == set(missing)
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_come_from_a_file(sound, tmp_path, name):
     file = tmp_path / "secret"
@@ -154,7 +224,7 @@ def test_secrets_are_not_shown(sound):
 
 
 def test_every_variable_is_documented_and_every_documented_one_exists():
-    documented = re.findall(r"^\| `([A-Z_]+)` \|", DOCUMENT.read_text(), re.MULTILINE)
+    documented = re.findall(r"^\| `([A-Z0-9_]+)` \|", DOCUMENT.read_text(), re.MULTILINE)
     assert len(documented) == len(set(documented))
     assert set(documented) == {*variables(), *MAKE_RUN_ONLY}
 

@@ -15,6 +15,7 @@ from scaivault.crypto.aead import Kind
 from scaivault.crypto.errors import UnsafeKeyFile
 from scaivault.crypto.keys import Key, derive, derive_bytes
 from scaivault.kernel.errors import Unavailable
+from scaivault.kernel.ports import KeyState
 from scaivault.kernel.redacted import Redacted
 
 _FORM = re.compile(rb"scaivault-local-key v1 (development|production) ([A-Za-z0-9+/]{43}=)\n?")
@@ -64,6 +65,14 @@ class LocalKeys:
     def sign(self, message: bytes) -> bytes:
         """An Ed25519 signature of 64 bytes; deterministic, so no bad random number can give the key away."""
         return self._signing_key().sign(message)
+
+    def state(self) -> KeyState:
+        """ACTIVE while the file can be read and used."""
+        try:
+            self._read()
+        except (Unavailable, UnsafeKeyFile):
+            return KeyState.UNAVAILABLE
+        return KeyState.ACTIVE
 
     def _signing_key(self) -> Ed25519PrivateKey:
         seed = derive(self._read(), "scaivault local root: sign v1")

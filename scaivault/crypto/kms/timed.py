@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from scaivault.kernel.ports import KeyService
+from scaivault.kernel.ports import KeyService, KeyState
 
 Answer = TypeVar("Answer")
 
@@ -32,6 +32,10 @@ class TimedKeys:
     def sign(self, message: bytes) -> bytes:
         """A signature, timed as 'sign'."""
         return self._timed("sign", lambda: self._inner.sign(message))
+
+    def state(self) -> KeyState:
+        """The inner one's, untimed: no request waits for it."""
+        return self._inner.state()
 
     def _timed(self, operation: str, call: Callable[[], Answer]) -> Answer:
         started = time.perf_counter()

@@ -1,15 +1,21 @@
 """What every KeyService must do. A new provider joins `PROVIDERS`."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from scaivault.crypto.errors import TamperedCiphertext
+from scaivault.crypto.kms.aws import AwsKeys
 from scaivault.crypto.kms.local import LocalKeys, write_key_file
+from scaivault.crypto.kms.pkcs11 import Pkcs11Keys
+from scaivault.crypto.kms.resilient import ResilientKeys
 from scaivault.crypto.kms.timed import TimedKeys
 from scaivault.kernel.errors import Unavailable
+from scaivault.kernel.ports import KeyState
 from tests.fakes import MemoryKeys
+from tests.kms import hsm
 
 KEY = bytes(range(32))
 
@@ -22,7 +28,8 @@ class Provider:
     stranger: Any
 
 
-def local(tmp_path):
+def local(request):
+    tmp_path = request.getfixturevalue("tmp_path")
     path, away, other = tmp_path / "key", tmp_path / "away", tmp_path / "other"
     write_key_file(path, development=True)
     write_key_file(other, development=True)
@@ -34,7 +41,7 @@ def local(tmp_path):
     )
 
 
-def memory(_tmp_path):
+def memory(_request):
     keys = MemoryKeys()
     return Provider(
         keys,
@@ -44,18 +51,57 @@ def memory(_tmp_path):
     )
 
 
-def timed(tmp_path):
-    provider = local(tmp_path)
+def aws(request):
+    server = request.getfixturevalue("aws_kms")
+
+    def keys():
+        return AwsKeys(server.add_key(), signing_key_arn=server.add_signing_key(), endpoint_url=server.url)
+
+    return Provider(
+        keys(),
+        stop=lambda: setattr(server, "down", True),
+        start=lambda: setattr(server, "down", False),
+        stranger=keys(),
+    )
+
+
+def pkcs11(request):
+    token = request.getfixturevalue("hsm_token")
+    token.add_root("other root")
+    for label in (hsm.ROOT_LABEL, "other root"):
+        token.add_signing_key(label + "-sign")
+
+    def keys(label):
+        return Pkcs11Keys(hsm.LIBRARY, token.label, token.pin_file, label)
+
+    return Provider(keys(hsm.ROOT_LABEL), stop=token.pull, start=token.plug, stranger=keys("other root"))
+
+
+def resilient(request):
+    provider = memory(request)
+    provider.keys = ResilientKeys(provider.keys, attempt_seconds=0, deadline_seconds=0)
+    return provider
+
+
+def timed(request):
+    provider = local(request)
     provider.keys = TimedKeys(provider.keys, lambda *_: None, lambda _: None)
     return provider
 
 
-PROVIDERS = {"local": local, "memory": memory, "timed local": timed}
+PROVIDERS = {
+    "local": local,
+    "memory": memory,
+    "aws": aws,
+    "pkcs11": pkcs11,
+    "timed local": timed,
+    "resilient memory": resilient,
+}
 
 
 @pytest.fixture(params=PROVIDERS.values(), ids=PROVIDERS)
-def provider(request, tmp_path):
-    return request.param(tmp_path)
+def provider(request):
+    return request.param(request)
 
 
 def test_what_was_wrapped_opens_in_its_context(provider):
@@ -107,14 +153,18 @@ def test_signatures_depend_on_the_message_and_the_key(provider):
 
 @pytest.mark.parametrize(
     "act",
-    [lambda keys: keys.encrypt(KEY, b""), lambda keys: keys.decrypt(b"", b""), lambda keys: keys.sign(b"")],
+    [
+        lambda keys, _: keys.encrypt(KEY, b"here"),
+        lambda keys, sealed: keys.decrypt(sealed, b"here"),
+        lambda keys, _: keys.sign(b"message"),
+    ],
     ids=["encrypt", "decrypt", "sign"],
 )
 def test_an_outage_is_unavailable_and_what_was_wrapped_before_opens_after(provider, act):
     sealed = provider.keys.encrypt(KEY, b"here")
     provider.stop()
     with pytest.raises(Unavailable):
-        act(provider.keys)
+        act(provider.keys, sealed)
     provider.start()
     assert provider.keys.decrypt(sealed, b"here") == KEY
 
@@ -123,3 +173,32 @@ def test_the_key_id_stays_and_is_known_during_an_outage(provider):
     before = provider.keys.key_id
     provider.stop()
     assert provider.keys.key_id == before != ""
+
+
+def test_its_state_is_active_and_unavailable_during_an_outage(provider):
+    assert provider.keys.state() is KeyState.ACTIVE
+    provider.stop()
+    assert provider.keys.state() is KeyState.UNAVAILABLE
+    provider.start()
+    assert provider.keys.state() is KeyState.ACTIVE
+
+
+def test_an_empty_context_is_a_context(provider):
+    sealed = provider.keys.encrypt(KEY, b"")
+    assert provider.keys.decrypt(sealed, b"") == KEY
+    with pytest.raises(TamperedCiphertext):
+        provider.keys.decrypt(sealed, b"\0")
+
+
+def test_any_bytes_are_a_context(provider):
+    context = bytes(range(256))
+    assert provider.keys.decrypt(provider.keys.encrypt(KEY, context), context) == KEY
+
+
+def test_many_threads_may_use_it_at_once(provider):
+    def there_and_back(number):
+        key, context = bytes([number]) * 32, str(number).encode()
+        return provider.keys.decrypt(provider.keys.encrypt(key, context), context) == key
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(there_and_back, range(40)))
