@@ -1,5 +1,6 @@
 """The switchboard: settings in, services out. Every part is made here and handed what it needs."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -7,6 +8,7 @@ from importlib.metadata import version as installed_version
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
+from scaivault.crypto.jwt.verification import Audience
 from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.kms.local import LocalKeys
 from scaivault.crypto.kms.timed import TimedKeys
@@ -26,7 +28,12 @@ from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
 from scaivault.features.identity import routes as identity_routes
-from scaivault.features.identity.service import Authenticator, Installer, TokenService
+from scaivault.features.identity.service.authenticator import Authenticator
+from scaivault.features.identity.service.installer import Installer
+from scaivault.features.identity.service.issuer_keys import IssuerKeys, KeySource
+from scaivault.features.identity.service.personal_tokens import PersonalTokens
+from scaivault.features.identity.service.tokens import TokenService
+from scaivault.features.identity.service.web_tokens import WebTokens
 from scaivault.features.policies import routes as policy_routes
 from scaivault.features.policies.service.guard import PolicyGuard
 from scaivault.features.policies.service.policies import PolicyService
@@ -44,6 +51,7 @@ from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, KeyService
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
+from scaivault.outbound.http import DocumentFetcher
 from scaivault.settings import Settings
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
@@ -123,17 +131,16 @@ class _Base:
         return Cursors(cache(lambda: CursorSigner(self.ring.system_key("cursors"))))
 
 
-def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | None = None) -> Services:
-    """Everything, wired. A test passes its own clock or KMS."""
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    kms: KeyService | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Services:
+    """Everything, wired. A test passes its own clocks or KMS; `monotonic` is by what the issuer's keys grow old."""
     base = _base(settings, clock or SystemClock(), kms or _kms(settings))
-    authenticator = Authenticator(
-        base.database,
-        base.journal,
-        base.epochs,
-        base.hasher,
-        base.clock,
-        partial(base.instruments.cache_request, "token"),
-    )
+    authenticator = _authenticator(settings, base, monotonic)
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
     policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
@@ -204,6 +211,25 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
             instruments.policy_violation,
             partial(instruments.cache_request, "policy"),
         ),
+    )
+
+
+def _authenticator(settings: Settings, base: _Base, monotonic: Callable[[], float]) -> Authenticator:
+    on_cache = partial(base.instruments.cache_request, "token")
+    web_tokens = None
+    if settings.scaikey_url is not None:
+        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+        source = KeySource(fetcher, settings.scaikey_url, settings.scaikey_jwks_url)
+        web_tokens = WebTokens(
+            base.database,
+            base.epochs,
+            IssuerKeys(source.fetch, monotonic),
+            Audience(settings.scaikey_url, settings.scaikey_audience),
+            base.clock,
+            on_cache,
+        )
+    return Authenticator(
+        base.journal, base.clock, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
     )
 
 

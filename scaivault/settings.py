@@ -21,6 +21,8 @@ from pydantic import (
     ValidationError,
 )
 
+from scaivault.kernel.hosts import is_loopback
+
 # Requests per identity and minute, by category (contract 13).
 RATE_LIMITS: Final[Mapping[str, int]] = {
     "READ": 1000,
@@ -51,6 +53,7 @@ RATE_LIMIT_PREFIX: Final = "RATE_LIMIT_"
 OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_")
 KMS_PROVIDERS_TO_COME: Final = ("aws", "pkcs11", "hashicorp", "gcp", "azure")
 HIGHEST_PORT: Final = 65_535
+_KEY_SOURCES: Final = ("SCAIKEY_URL", "SCAIKEY_JWKS_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,7 @@ class Settings(BaseModel):
 
     scaikey_url: WebUrl | None = None
     scaikey_jwks_url: WebUrl | None = None
+    scaikey_audience: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
 
     shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     log_level: Literal["debug", "info", "warn", "error"] = "info"
@@ -270,10 +274,24 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     for name, other in (("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")):
         if name in given and other not in given:
             faults.append(Fault(other, f"is required when {name} is set"))
+    if "SCAIKEY_JWKS_URL" in given and "SCAIKEY_URL" not in given:
+        faults.append(Fault("SCAIKEY_URL", "is required when SCAIKEY_JWKS_URL is set: tokens must be its"))
+    if given.get("SCAIVAULT_ENV") != "development":
+        reason = "must begin with https://, but for this machine itself and for development"
+        faults += [Fault(name, reason) for name in _KEY_SOURCES if _is_plain_and_remote(given.get(name))]
     if given.get("KMS_PROVIDER") == "local" and "KMS_LOCAL_KEY_FILE" not in given:
         hint = "make the file with `scaivault server generate-key --out FILE`"
         faults.append(Fault("KMS_LOCAL_KEY_FILE", f"is required by KMS_PROVIDER=local; {hint}"))
     return faults
+
+
+def _is_plain_and_remote(url: object) -> bool:
+    """Whether whoever is on the way could put keys of their own in the answer."""
+    try:
+        parts = urlsplit(str(url or ""))
+    except ValueError:
+        return False  # no URL, which is told elsewhere
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> Fault:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from scaivault.features.identity.model import Identity, TokenRow, TokenSummary, identity_type_of
+from scaivault.features.identity.model import Home, Identity, TokenRow, TokenSummary, identity_type_of
 from scaivault.storage.database import Session
 
 
@@ -34,6 +34,23 @@ def find_token(session: Session, digest: bytes) -> TokenRow | None:
          WHERE tokens.digest = %(digest)s
         """,
         digest=digest,
+    )
+
+
+def find_home(session: Session, tenant_id: str, identity_id: str) -> Home | None:
+    """The tenant, and its identity of that id if it has one."""
+    return session.one(
+        Home,
+        """
+        SELECT tenants.partner_id, tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended,
+               tenants.authority_epoch AS epoch, identities.display_name, identities.groups, identities.roles
+          FROM tenants
+          JOIN partners ON partners.id = tenants.partner_id
+          LEFT JOIN identities ON identities.tenant_id = tenants.id AND identities.id = %(identity_id)s
+         WHERE tenants.id = %(tenant_id)s
+        """,
+        tenant_id=tenant_id,
+        identity_id=identity_id,
     )
 
 
@@ -127,6 +144,23 @@ def add_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
         VALUES (%(tenant_id)s, %(id)s, %(identity_type)s, %(display_name)s, %(groups)s, %(roles)s)
             ON CONFLICT ON CONSTRAINT identities_pkey
             DO UPDATE SET display_name = excluded.display_name, groups = excluded.groups, roles = excluded.roles
+        """,
+        tenant_id=tenant_id,
+        id=identity.id,
+        identity_type=identity_type_of(identity.id).value,
+        display_name=identity.display_name,
+        groups=sorted(identity.groups),
+        roles=sorted(identity.roles),
+    )
+
+
+def add_missing_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
+    """Add the identity, or leave the one of that id as it is."""
+    tx.run(
+        """
+        INSERT INTO identities (tenant_id, id, identity_type, display_name, groups, roles)
+        VALUES (%(tenant_id)s, %(id)s, %(identity_type)s, %(display_name)s, %(groups)s, %(roles)s)
+            ON CONFLICT ON CONSTRAINT identities_pkey DO NOTHING
         """,
         tenant_id=tenant_id,
         id=identity.id,
