@@ -84,7 +84,8 @@ def _body(response: requests.Response, max_bytes: int, deadline: float) -> bytes
         body += some
         if len(body) > max_bytes or time.monotonic() > deadline:
             raise NoDocument
-    if response.raw.length_remaining:
+    # What was cut off looks to the parser like a head, or a body without a length, that has come to its end.
+    if response.raw.length_remaining or time.monotonic() > deadline:
         raise NoDocument
     return body
 

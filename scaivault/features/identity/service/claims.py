@@ -40,17 +40,13 @@ def tenant_of(named: Named) -> str:
 
 def names_another_partner(named: Named, partner_id: str) -> bool:
     """Whether the token says that its tenant belongs to another partner. The issuer writes `prt_` for our `ptn_`."""
-    said = named.get("partner_id")
-    if said is None:
-        return False
-    if not isinstance(said, str):
-        raise TokenInvalid
-    return said != partner_id and re.sub("^prt_", "ptn_", said) != partner_id
+    said = _optional_text(named, "partner_id")
+    return said is not None and partner_id not in {said, re.sub("^prt_", "ptn_", said)}
 
 
 def identity_of(named: Named) -> str:
     """`sa:<client>` for a client's own token, else `user:<email>` or `user:<sub>`; TokenInvalid if it is no such id."""
-    subject, client_id, email = named.get("sub"), named.get("client_id"), named.get("email")
+    subject, client_id, email = (_optional_text(named, name) for name in ("sub", "client_id", "email"))
     if named.get("token_type") == "client_credentials" or (client_id is not None and client_id == subject):
         identity_id = f"sa:{subject if client_id is None else client_id}"
     elif email is not None and named.get("email_verified") is not False:
@@ -143,6 +139,14 @@ def _actors(act: object) -> Iterator[str]:
 
 def _matching(said: object, form: re.Pattern[str]) -> str | None:
     return said if isinstance(said, str) and form.fullmatch(said) else None
+
+
+def _optional_text(named: Named, name: str) -> str | None:
+    """A claim that is a text or not there; TokenInvalid if it is anything else: True would read as a name too."""
+    said = named.get(name)
+    if said is not None and not isinstance(said, str):
+        raise TokenInvalid
+    return said
 
 
 def _display_name(said: object) -> str | None:
