@@ -24,6 +24,9 @@ Reads and writes: eight clients, each a process with one connection, one request
 turns, round by round; a round's ratio is of neighbours. Every answer is checked, and every round's answers are counted
 against the rows that they left in the audit trail.
 
+Reads with a JSON web token take turns with the same reads by the same identity with a personal token; both tokens have
+been seen before.
+
 Probes: a side session holds a row and writes to it occupy every request thread (PostgreSQL is asked whether they wait,
 and the public port that it is silent). Then `/v1/health` is asked, each time on a new connection.
 
@@ -60,6 +63,7 @@ def run() -> int:
 def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -> list[Finding]:
     with clients(options.clients) as load:
         findings = throughput.reads(house, load, options, say)
+        findings += throughput.web_tokens(house, load, options, say)
         findings += throughput.writes(house, load, options, say)
     findings.append(pressure.probes(house, say))
     filling.fill(house, options, say)

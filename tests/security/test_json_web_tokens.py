@@ -24,7 +24,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from scaivault.features.identity.model import Identity
 from scaivault.features.identity.service import issuer_keys
 from scaivault.kernel.caller import Role, Scope
-from scaivault.outbound import http as outbound
 from tests.house import furnish, opened
 from tests.issuer import DISCOVERY, JWKS, answer, as_json, b64, compact, ec_key, ed_key, jwk, rsa_key
 from tests.security.wire import serving
@@ -1113,21 +1112,3 @@ class TestDiscovery:
             furnish(house)
             assert accepted(house, provider.token(aud="app_vault"))
             assert refusal(who(house, provider.token())) == (401, "token_invalid")
-
-
-def test_a_head_that_drips_is_cut_off(provider, monkeypatch):
-    """Every read of it is in time, all of them together would take days."""
-    monkeypatch.setattr(outbound, "TOTAL_SECONDS", 0.5)
-    over = threading.Event()
-
-    def drip(handler):
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
-        while not over.wait(0.05):
-            handler.wfile.write(b"x")
-
-    provider.instead["/drip"] = drip
-    began = time.monotonic()
-    with pytest.raises(outbound.NoDocument):
-        outbound.DocumentFetcher(plain_http_is_allowed=False).fetch(provider.url + "/drip", 1_000)
-    assert time.monotonic() - began < 3
-    over.set()

@@ -103,6 +103,8 @@ def test_nothing_set():
         ("RATE_LIMIT_READS", "5", "did you mean RATE_LIMIT_READ?"),
         ("KMS_KEY_ID", "arn:secret-word", "not a setting of this release"),
         ("SCAIKEY_URL", "secret-word", "https://"),
+        ("SCAIKEY_URL", "http://secret-word.example.com", "https://"),
+        ("SCAIKEY_AUDIENCE", "secret word", "pattern"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-word", "https://"),
     ],
 )
@@ -111,6 +113,15 @@ def test_a_wrong_value_is_named_and_not_quoted(sound, name, wrong, hint):
     assert list(found) == [name]
     assert hint in found[name]
     assert "secret-word" not in str(found)
+
+
+def test_the_identity_provider_is_asked_over_tls_and_named(sound):
+    elsewhere = {"SCAIKEY_JWKS_URL": "http://keys.example.com/jwks"}
+    assert list(faults(sound | elsewhere)) == ["SCAIKEY_JWKS_URL", "SCAIKEY_URL"]
+    local = {"SCAIKEY_URL": "http://127.0.0.1:9000", "SCAIKEY_JWKS_URL": "http://localhost:9000/jwks"}
+    assert Settings.from_env(sound | local).scaikey_url == "http://127.0.0.1:9000"
+    plain = {"SCAIKEY_URL": "http://scaikey.internal", "SCAIVAULT_ENV": "development"}
+    assert Settings.from_env(sound | plain).scaikey_audience == "scaivault"
 
 
 def test_all_faults_at_once(sound):

@@ -143,8 +143,10 @@ class IssuerKeys:
         if held is not None and now < held.due_at:
             return held
         flight = self._fly(RETRY_SECONDS)
-        if held is None or (now >= held.fresh_until and self._failed_at < held.fetched_at):
-            # Past its time a set is not used without asking. Once that was in vain, nobody waits for it again.
+        # Past its time a set is not used without asking. Once that was in vain, nobody waits for it again until there
+        # is nothing else to do.
+        has_failed_since = held is not None and self._failed_at >= held.fetched_at
+        if held is None or now >= (held.serve_until if has_failed_since else held.fresh_until):
             self._await(flight)
             held = self._held
         if held is None or self._monotonic() >= held.serve_until:
