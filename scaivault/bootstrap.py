@@ -223,7 +223,7 @@ def _authenticator(settings: Settings, base: _Base, monotonic: Callable[[], floa
         web_tokens = WebTokens(
             base.database,
             base.epochs,
-            IssuerKeys(source.fetch, monotonic),
+            IssuerKeys(source.fetch, monotonic, partial(base.log, "warn", "issuer_keys_not_fetched")),
             Audience(settings.scaikey_url, settings.scaikey_audience),
             base.clock,
             on_cache,

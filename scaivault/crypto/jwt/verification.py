@@ -1,6 +1,6 @@
 """From a compact JWS to claims that its issuer has signed for us, or to an error that tells a stranger nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -42,25 +42,8 @@ class Claims:
     named: Mapping[str, Any] = field(repr=False)
 
 
-def verify(token: str, find_key: Callable[[str], VerificationKey], expected: Audience, now: datetime) -> Claims:
-    """The claims of a token in force. TokenInvalid, or TokenExpired for one that was ours and in force once.
-
-    `find_key` gives the issuer's key of that kid, or raises. Nothing but the header is looked into before the
-    signature is known to be good.
-    """
-    key = find_key(_kid(token))
-    try:
-        # The key says which algorithm it is; a header that says another one is refused, `none` and HMAC among them.
-        opened = _SIGNATURES.decode_complete(token, key.public, algorithms=[key.algorithm])
-        named = parse_document(opened["payload"])
-    except (jwt.PyJWTError, ValueError):
-        # Without a cause: its text may quote the token.
-        raise TokenInvalid from None
-    return _checked(named, expected, now)
-
-
-def _kid(token: str) -> str:
-    """The key's name in a header that says nothing unusual, of a token whose spelling is the only one it has."""
+def key_name(token: str) -> str:
+    """The kid in a token's header; TokenInvalid if it says anything unusual, or the token could be spelt otherwise."""
     parts = token.split(".") if len(token) <= MAX_TOKEN_CHARACTERS else []
     if len(parts) != _PARTS or len(parts[0]) > MAX_HEADER_CHARACTERS:
         raise TokenInvalid
@@ -78,6 +61,22 @@ def _kid(token: str) -> str:
     if not isinstance(typed, str) or typed.lower() not in _TYPES:
         raise TokenInvalid
     return kid
+
+
+def verify(token: str, key: VerificationKey, expected: Audience, now: datetime) -> Claims:
+    """The claims of a token in force. TokenInvalid, or TokenExpired for one that was ours and in force once.
+
+    `key` is the issuer's of the name that `key_name` gave. Nothing but the header is looked into before the signature
+    is known to be good.
+    """
+    try:
+        # The key says which algorithm it is; a header that says another one is refused, `none` and HMAC among them.
+        opened = _SIGNATURES.decode_complete(token, key.public, algorithms=[key.algorithm])
+        named = parse_document(opened["payload"])
+    except (jwt.PyJWTError, ValueError):
+        # Without a cause: its text may quote the token.
+        raise TokenInvalid from None
+    return _checked(named, expected, now)
 
 
 def _checked(named: Mapping[str, Any], expected: Audience, now: datetime) -> Claims:

@@ -30,8 +30,9 @@ class Issuer:
         self.may_answer.set()
         self.reached = threading.Event()
         self.fetches = 0
+        self.failures = []
         self.now = 1_000.0
-        self.issuer_keys = IssuerKeys(self.fetch, lambda: self.now)
+        self.issuer_keys = IssuerKeys(self.fetch, lambda: self.now, self.failures.append)
 
     def fetch(self):
         self.fetches += 1
@@ -124,6 +125,7 @@ def test_attempts_that_fail_are_spaced(issuer):
     with pytest.raises(Unavailable):
         issuer.find()
     assert issuer.fetches == 2
+    assert [type(failure) for failure in issuer.failures] == [NoDocument] * 2
 
 
 def test_unknown_names_cost_one_fetch_a_minute(issuer):

@@ -114,8 +114,14 @@ class IssuerKeys:
     an asker waits is bounded, and what it then gets is what there is.
     """
 
-    def __init__(self, fetch: Callable[[], tuple[KeySet, float]], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], tuple[KeySet, float]],
+        monotonic: Callable[[], float],
+        on_failure: Callable[[NoDocument], None],
+    ) -> None:
         self._fetch = fetch
+        self._on_failure = on_failure
         self._monotonic = monotonic
         self._turn = threading.Lock()
         self._held: _Held | None = None
@@ -175,8 +181,9 @@ class IssuerKeys:
     def _work(self, flight: _Flight) -> None:
         try:
             keys, fresh_seconds = self._fetch()
-        except NoDocument:
+        except NoDocument as failure:
             self._failed_at = self._monotonic()
+            self._on_failure(failure)
         else:
             self._held = self._next(keys, fresh_seconds)
         finally:

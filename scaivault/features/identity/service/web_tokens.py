@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scaivault.crypto.jwt.verification import LEEWAY, Audience, Claims, verify
+from scaivault.crypto.jwt.verification import LEEWAY, Audience, Claims, key_name, verify
 from scaivault.features.identity import store
 from scaivault.features.identity.model import Standing
 from scaivault.features.identity.service import claims as told
@@ -73,10 +73,11 @@ class WebTokens:
         )
 
     def _load(self, token: str, digest: bytes) -> Standing:
+        kid = key_name(token)
         # Read before the key is looked up: if keys change in between, the entry is filed under the older generation
         # and is void at its first use.
         generation = self._keys.generation()
-        claims = verify(token, self._keys.find, self._expected, self._clock.now())
+        claims = verify(token, self._keys.find(kid), self._expected, self._clock.now())
         standing = self._standing(claims, digest)
         with self._turn:
             self._known[digest] = _Known(generation, standing)
