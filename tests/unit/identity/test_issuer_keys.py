@@ -128,6 +128,17 @@ def test_attempts_that_fail_are_spaced(issuer):
     assert [type(failure) for failure in issuer.failures] == [NoDocument] * 2
 
 
+def test_a_machine_without_threads_is_an_attempt_that_failed(issuer, monkeypatch):
+    def no_more(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as without, pytest.raises(Unavailable):
+        without.setattr(threading.Thread, "start", no_more)
+        issuer.find()
+    issuer.now += issuer_keys.RETRY_SECONDS
+    assert issuer.find() == "a"
+
+
 def test_unknown_names_cost_one_fetch_a_minute(issuer):
     issuer.find()
     for minute in range(3):

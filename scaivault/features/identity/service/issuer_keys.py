@@ -167,7 +167,11 @@ class IssuerKeys:
                 return self._flight
             self._began_at = now
             self._flight = flight = _Flight(time.monotonic(), Future())
-        threading.Thread(target=self._work, args=(flight,), name="issuer-keys", daemon=True).start()
+        try:
+            threading.Thread(target=self._work, args=(flight,), name="issuer-keys", daemon=True).start()
+        except RuntimeError:  # no more threads: an attempt that failed, and not one that never lands
+            self._failed_at = self._monotonic()
+            self._land(flight)
         return flight
 
     def _await(self, flight: _Flight | None) -> None:
@@ -187,9 +191,12 @@ class IssuerKeys:
         else:
             self._held = self._next(keys, fresh_seconds)
         finally:
-            with self._turn:
-                self._flight = None
-            flight.landed.set_result(None)
+            self._land(flight)
+
+    def _land(self, flight: _Flight) -> None:
+        with self._turn:
+            self._flight = None
+        flight.landed.set_result(None)
 
     def _next(self, keys: KeySet, fresh_seconds: float) -> _Held:
         # Only the flight writes `_held`, and there is one flight at a time.
