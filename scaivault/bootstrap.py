@@ -27,16 +27,22 @@ from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.directory import routes as directory_routes
+from scaivault.features.directory.service.browsing import BrowseService
+from scaivault.features.directory.service.events import EventService, EventSignature
+from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.authenticator import Authenticator
 from scaivault.features.identity.service.installer import Installer
 from scaivault.features.identity.service.issuer_keys import IssuerKeys, KeySource
 from scaivault.features.identity.service.personal_tokens import PersonalTokens
+from scaivault.features.identity.service.tenancy import Tenancy
 from scaivault.features.identity.service.tokens import TokenService
 from scaivault.features.identity.service.web_tokens import WebTokens
 from scaivault.features.policies import routes as policy_routes
 from scaivault.features.policies.service.guard import PolicyGuard
 from scaivault.features.policies.service.policies import PolicyService
+from scaivault.features.policies.service.shared import SharedGuard
 from scaivault.features.secrets import jobs as secret_jobs
 from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
@@ -48,7 +54,9 @@ from scaivault.kernel.caller import Caller
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
-from scaivault.kernel.ports import Clock, KeyService
+from scaivault.kernel.paths import SecretPath
+from scaivault.kernel.ports import Clock, Guard, KeyService
+from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
 from scaivault.outbound.http import DocumentFetcher
@@ -140,16 +148,19 @@ def build(
 ) -> Services:
     """Everything, wired. A test passes its own clocks or KMS; `monotonic` is by what the issuer's keys grow old."""
     base = _base(settings, clock or SystemClock(), kms or _kms(settings))
-    authenticator = _authenticator(settings, base, monotonic)
+    tenancy = Tenancy(base.database)
+    authenticator = _authenticator(settings, base, tenancy, monotonic)
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
     policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
     notes = AccessNotes(base.database)
     system = _system(settings, base)
     tables: list[Routes] = [
-        _secrets(base, notes),
+        _secrets(base, base.guard, notes),
+        secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
         identity_routes.routes(tokens, base.cursors),
+        _directory(settings, base, tenancy),
         audit_routes.routes(audit, base.cursors),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
@@ -214,7 +225,7 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
     )
 
 
-def _authenticator(settings: Settings, base: _Base, monotonic: Callable[[], float]) -> Authenticator:
+def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic: Callable[[], float]) -> Authenticator:
     on_cache = partial(base.instruments.cache_request, "token")
     web_tokens = None
     if settings.scaikey_url is not None:
@@ -229,12 +240,15 @@ def _authenticator(settings: Settings, base: _Base, monotonic: Callable[[], floa
             on_cache,
         )
     return Authenticator(
-        base.journal, base.clock, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
+        base.journal, base.clock, tenancy, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
     )
 
 
-def _journal_refusal(journal: AuditJournal, caller: Caller, route: str, refusal: VaultError) -> None:
-    journal.record_alone(Entry.of(Action.REQUEST_REFUSED, caller, success=False, route=route, reason=refusal.code))
+def _journal_refusal(
+    journal: AuditJournal, caller: Caller, route: str, path: SecretPath | None, refusal: VaultError
+) -> None:
+    entry = Entry.of(Action.REQUEST_REFUSED, caller, path, success=False, route=route, reason=refusal.code)
+    journal.record_alone(entry)
 
 
 def _gauge_pool(base: _Base) -> None:
@@ -247,21 +261,31 @@ def _kms(settings: Settings) -> KeyService:
     return LocalKeys(settings.kms_local_key_file, development=settings.scaivault_env == "development")
 
 
-def _secrets(base: _Base, notes: AccessNotes) -> Routes:
+def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
     secrets = SecretService(
         base.database,
         Envelope(base.ring),
-        base.guard,
+        guard,
         base.journal,
         base.clock,
         notes,
         base.instruments.secret_read,
         base.instruments.secret_write,
     )
-    trash = TrashService(base.guard, base.journal, base.clock)
-    listing = ListService(base.database, base.guard, base.journal, base.clock)
-    batch = BatchService(secrets, listing, base.guard)
+    trash = TrashService(guard, base.journal, base.clock)
+    listing = ListService(base.database, guard, base.journal, base.clock)
+    batch = BatchService(secrets, listing, guard)
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
+
+
+def _directory(settings: Settings, base: _Base, tenancy: Tenancy) -> Routes:
+    secret = settings.scaikey_webhook_secret
+    return directory_routes.routes(
+        BrowseService(base.database, base.guard, tenancy),
+        RoleService(base.database, base.journal, base.guard),
+        EventService(base.database, base.journal, base.clock),
+        EventSignature(Redacted(secret.get_secret_value().encode()) if secret else None, base.clock),
+    )
 
 
 def _system(settings: Settings, base: _Base) -> SystemPages:

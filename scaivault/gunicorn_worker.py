@@ -1,15 +1,19 @@
-"""gunicorn's threaded worker, with a deadline for saying what one wants.
+"""gunicorn's threaded worker, which lends no thread to who is still speaking.
 
-The stock worker lends a thread to whoever connects: sixteen clients that send half a request line and stop would hold
-the whole API for as long as they like. Here a connection costs no thread before its first byte, and a request that
-is not complete in time is hung up on. It is a seat belt; a buffering proxy in front is still the right place.
+The stock worker lends a thread to whoever connects: sixteen clients that send half a request and stop would hold the
+whole API for as long as they like. Here a connection waits in the poller until its request is there, head and body, in
+the kernel's buffer; who takes too long is hung up on. It is a seat belt; a buffering proxy in front is still the right
+place. Under TLS nothing can be seen before it is read: there only the deadlines hold.
 """
 
 import errno
+import fcntl
 import json
+import re
 import selectors
 import socket
 import struct
+import termios
 import time
 from functools import partial
 from typing import Any
@@ -20,10 +24,14 @@ from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-
 
 from scaivault.kernel.ids import new_id
 
+MOST_HEAD_BYTES = 65_536
+MOST_BODY_BYTES = 2_097_152  # more than any body that is accepted: what is larger is refused unread
 FIRST_BYTE_SECONDS = 10.0
 HEADERS_SECONDS = 5.0
 SILENCE_SECONDS = 3
 REQUEST_SECONDS = 30.0  # whoever sends a byte a second is not silent, and no request of ours takes as long
+_END_OF_HEAD = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
 _NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 _STATUS = {errors.LimitRequestLine: 414, errors.LimitRequestHeaders: 431, errors.UnsupportedTransferCoding: 501}
 
@@ -34,6 +42,7 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - gunicorn's own
         super().__init__(*arguments, **options)
         self._reading: dict[TConn, float] = {}
+        self._heard: dict[TConn, tuple[float, int]] = {}  # since when a request is being said, and how much of it
 
     def accept(self, listener: socket.socket) -> None:
         """Put a new connection where idle ones wait, instead of into a thread."""
@@ -48,6 +57,37 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """A thread for a request that is there; for one that is still being said, a place in the poller."""
+        missing = 0 if self.cfg.is_ssl or _has_read_ahead(conn) else self._missing(conn)
+        if missing:
+            self._park(conn, missing)
+            return
+        self._heard.pop(conn, None)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        super().enqueue_req(conn)
+
+    def _missing(self, conn: TConn) -> int:
+        """How many bytes at least are still to come before a thread can not be kept waiting."""
+        try:
+            head = conn.sock.recv(MOST_HEAD_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            available = struct.unpack("i", fcntl.ioctl(conn.sock, termios.FIONREAD, bytes(4)))[0]
+        except OSError:
+            return 0  # hung up: the thread finds out at once
+        since, heard = self._heard.get(conn, (time.monotonic(), 0))
+        if available <= heard:
+            return 0  # readable, and nothing new: the other side has ended
+        self._heard[conn] = (since, available)
+        conn.timeout = since + (REQUEST_SECONDS if _END_OF_HEAD in head else HEADERS_SECONDS)
+        return _missing_bytes(head, available)
+
+    def _park(self, conn: TConn, missing: int) -> None:
+        # The poller is woken by that many bytes, or by the end: who sends a byte at a time wakes it for the head only.
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, self._heard[conn][1] + missing)
+        conn.sock.setblocking(False)
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def handle(self, conn: TConn) -> object:
         self._reading[conn] = time.monotonic() + HEADERS_SECONDS
@@ -68,8 +108,13 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
 
     def murder_pending(self) -> None:
         """Called from the main loop, every second at least: hang up on whoever is late."""
-        super().murder_pending()
         now = time.monotonic()
+        for conn in [each for each in self.pending_conns if each.timeout < now]:
+            self.pending_conns.remove(conn)
+            self._heard.pop(conn, None)
+            self.poller.unregister(conn.sock)
+            self.nr_conns -= 1
+            conn.close()
         for conn, deadline in list(self._reading.items()):
             if deadline < now:
                 try:
@@ -93,6 +138,27 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
             util.write_nonblock(client, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         except OSError:
             self.log.debug("The client is gone.")
+
+
+def _missing_bytes(head: bytes, available: int) -> int:
+    """How many bytes at least a request lacks that begins with `head` and of which `available` bytes are there.
+
+    0 also for those whose end can not be told from their head (chunks), who wait for a word (Expect), whose body is too
+    large or who make no sense: they get their answer.
+    """
+    end = head.find(_END_OF_HEAD)
+    if end < 0:
+        return int(len(head) < MOST_HEAD_BYTES)
+    fields = head[: end + 2].lower()
+    length = _LENGTH.search(fields)
+    if length is None or b"\r\nexpect:" in fields or int(length[1]) > MOST_BODY_BYTES:
+        return 0
+    return max(0, end + len(_END_OF_HEAD) + int(length[1]) - available)
+
+
+def _has_read_ahead(conn: TConn) -> bool:
+    """Whether some of the next request has left the kernel's buffer, so that the rest alone tells nothing."""
+    return conn.parser is not None and bool(conn.parser.unreader.buf.getvalue())
 
 
 def _limit_silence(sock: socket.socket, seconds: int) -> None:

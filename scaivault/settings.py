@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -181,6 +181,7 @@ class Settings(BaseModel):
     scaikey_url: WebUrl | None = None
     scaikey_jwks_url: WebUrl | None = None
     scaikey_audience: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
+    scaikey_webhook_secret: SecretStr | None = None
 
     shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     log_level: Literal["debug", "info", "warn", "error"] = "info"
@@ -214,7 +215,11 @@ class Settings(BaseModel):
         return settings
 
 
-SECRETS: Final = tuple(name.upper() for name, field in Settings.model_fields.items() if field.annotation is SecretStr)
+SECRETS: Final = tuple(
+    name.upper()
+    for name, field in Settings.model_fields.items()
+    if SecretStr in (field.annotation, *get_args(field.annotation))
+)
 
 
 def variables() -> tuple[str, ...]:
@@ -250,10 +255,14 @@ def _from_file(name: str, source: Mapping[str, str], faults: list[Fault]) -> str
     if name in source:
         faults.append(Fault(name, f"and {name}_FILE are both set; keep one"))
     try:
-        return Path(source[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
+        text = Path(source[f"{name}_FILE"]).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError, ValueError) as failure:
         faults.append(Fault(f"{name}_FILE", f"cannot be read ({type(failure).__name__}); check path and permissions"))
         return None
+    if not text:
+        faults.append(Fault(f"{name}_FILE", "is empty"))
+        return None
+    return text
 
 
 def _unknown(source: Mapping[str, str]) -> list[Fault]:

@@ -143,6 +143,13 @@ def furnish(house):
     return ada, bob
 
 
+def partner_admin(house, ada):
+    """A voice for who administers the partner, from within tenant A, and may do everything there."""
+    pat = house.someone("user:pat@partner.example", roles=[Role.PARTNER_ADMIN])
+    house.allow(ada, "user:pat@partner.example", ("**", ["admin"]))
+    return pat
+
+
 @pytest.fixture
 def house(database_url, redis_url, tmp_path):
     with opened(database_url, redis_url, tmp_path) as opened_house:

@@ -1,7 +1,7 @@
 """From Flask's request to a route's view and back: limits, then who is asking, then types, then the view."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -12,9 +12,10 @@ from scaivault.edge.authn import bearer_token
 from scaivault.edge.bodies import check_size, parse_object, validate
 from scaivault.edge.exchange import current
 from scaivault.edge.messages import Reply
-from scaivault.edge.routes import Answer, Route, Routes
+from scaivault.edge.routes import Answer, Route, Routes, Signature
 from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
+from scaivault.kernel.paths import SecretPath, parse_path
 
 Environ = Mapping[str, Any]  # WSGI's: each of Flask's proxies costs as much as ten look-ups in it
 
@@ -30,12 +31,16 @@ class SecretPathConverter(BaseConverter):
     weight = 150
 
 
-SECRETS = "/v1/secrets/"
+VERSION = "/v1"
+# Before any address that takes a token: the tenant to act in, for those who may (contract 3). Not the name of any
+# variable of a route's own.
+IN_TENANT = f"{VERSION}/t/<acting_tenant>"
+_SECRETS = re.compile(r"/v1(?:/t/[^/]+)?(?:/partner)?/secrets/")
 
 
 def no_such_address(path: str) -> VaultError:
     """What to say of an address that no route has: below the secrets it is a path that can not be one."""
-    if path.startswith(SECRETS):
+    if _SECRETS.match(path):
         return InvalidPath("A path has no colon, but for the custom methods that the API document lists.")
     return NotFound("There is no such address in this API.")
 
@@ -46,62 +51,100 @@ class Authenticate(Protocol):
 
 
 class OnRefusal(Protocol):
-    def __call__(self, caller: Caller, route: str, refusal: VaultError) -> None:
-        """Journal that a known caller asked for something malformed."""
+    def __call__(self, caller: Caller, route: str, path: SecretPath | None, refusal: VaultError) -> None:
+        """Journal that a known caller asked for something malformed, about the secret at `path` if it said one."""
 
 
 def blueprint(routes: Routes, authenticate: Authenticate, on_refusal: OnRefusal) -> Blueprint:
     """The table as a Flask blueprint."""
     made = Blueprint(routes.name, __name__)
     for route in routes.table:
-        made.add_url_rule(
-            route.rule,
-            endpoint=endpoint_of(route),
-            view_func=_view(route, authenticate, on_refusal),
-            methods=[route.method],
-            provide_automatic_options=False,
-        )
+        view = _view(route, authenticate, on_refusal)
+        for rule in rules_of(route):
+            made.add_url_rule(
+                rule,
+                endpoint=_endpoint(route, rule),
+                view_func=view,
+                methods=[route.method],
+                provide_automatic_options=False,
+            )
     return made
 
 
-def endpoint_of(route: Route) -> str:
-    """A name for the route that no other has; a blueprint's endpoints take no dots."""
-    return f"{route.method} {route.rule}".replace(".", "_")
+def rules_of(route: Route) -> Sequence[str]:
+    """Where the route answers: at its own address and, if it knows its callers, in a tenant that is named before it."""
+    if route.is_open:
+        return (route.rule,)
+    return (route.rule, IN_TENANT + route.rule.removeprefix(VERSION))
+
+
+def _endpoint(route: Route, rule: str) -> str:
+    """A name for the route at one of its rules that no other has; a blueprint's endpoints take no dots."""
+    return f"{route.method} {rule}".replace(".", "_")
 
 
 def categories(tables: Iterable[Routes]) -> dict[str, str]:
     """The path category of each Flask endpoint: the closed list that metrics and logs are labelled with."""
     return {
-        f"{routes.name}.{endpoint_of(route)}": route.category or routes.category
+        f"{routes.name}.{_endpoint(route, rule)}": route.category or routes.category
         for routes in tables
         for route in routes.table
+        for rule in rules_of(route)
     }
 
 
 def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Callable[..., Response]:
     def open_to_all(**variables: object) -> Response:
         environ = request.environ
-        return _render(route, route.view(**variables, **_inputs(route, environ, _raw_body(route, environ))))
+        return _render(route, route.view(**variables, **_inputs(route, environ, _body(_read(route, environ)))))
 
-    def for_callers(**variables: object) -> Response:
+    def for_callers(*, acting_tenant: str | None = None, **variables: object) -> Response:
         environ, exchange = request.environ, current()
-        body = _raw_body(route, environ)
+        body = _body(_read(route, environ))
         token = bearer_token(environ.get("HTTP_AUTHORIZATION"))
-        caller = exchange.caller = authenticate(token, exchange.origin, environ.get("HTTP_X_TENANT_ID"))
+        tenant_id = environ.get("HTTP_X_TENANT_ID") if acting_tenant is None else acting_tenant
+        caller = exchange.caller = authenticate(token, exchange.origin, tenant_id)
         try:
             if takes_path:
                 _refuse_other_spellings(environ)
             return _render(route, route.view(caller=caller, **variables, **_inputs(route, environ, body)))
         except (InvalidRequest, ValidationFailed) as refusal:
-            on_refusal(caller, route.rule, refusal)
+            # A spelling that was refused is not the path that Flask has made of it.
+            path = None if isinstance(refusal, InvalidPath) else _path_among(variables)
+            on_refusal(caller, route.rule, path, refusal)
             raise
 
     takes_path = "<secret:" in route.rule
+    if route.signature is not None:
+        return _signed_view(route, route.signature)
     return open_to_all if route.is_open else for_callers
 
 
-def _raw_body(route: Route, environ: Environ) -> dict[str, object] | None:
-    """The body's JSON object, within bounds. A body that nobody asked for is refused, and not read."""
+def _signed_view(route: Route, signature: Signature) -> Callable[..., Response]:
+    header = "HTTP_" + signature.header.upper().replace("-", "_")
+
+    def for_the_signed(**variables: object) -> Response:
+        environ, raw = request.environ, _read(route, request.environ)
+        signature.check(environ.get(header), raw or b"")
+        origin = current().origin
+        return _render(route, route.view(origin=origin, **variables, **_inputs(route, environ, _body(raw))))
+
+    return for_the_signed
+
+
+def _path_among(variables: Mapping[str, object]) -> SecretPath | None:
+    try:
+        return parse_path(str(variables.get("path", "")))
+    except InvalidPath:
+        return None
+
+
+def _body(raw: bytes | None) -> dict[str, object] | None:
+    return None if raw is None else parse_object(raw)
+
+
+def _read(route: Route, environ: Environ) -> bytes | None:
+    """The body, within bounds. A body that nobody asked for is refused, and not read."""
     if "HTTP_TRANSFER_ENCODING" not in environ and environ.get("CONTENT_LENGTH", "0") in {"", "0"}:
         if route.body is not None:
             raise InvalidRequest("This endpoint needs a JSON body.")
@@ -119,7 +162,7 @@ def _raw_body(route: Route, environ: Environ) -> dict[str, object] | None:
     check_size(len(raw), route.max_body_bytes)
     if length is not None and len(raw) < length:
         raise InvalidRequest("The body is shorter than its Content-Length.")
-    return parse_object(raw)
+    return raw
 
 
 def _refuse_other_spellings(environ: Environ) -> None:

@@ -16,6 +16,13 @@ from scaivault.kernel.errors import VaultError
 from scaivault.kernel.paths import MAX_PATH_CHARACTERS, MAX_PATH_SEGMENTS, SEGMENT
 
 _VARIABLE = re.compile(r"<(?:([a-z]+):)?([a-z_]+)>")
+_DESCRIPTION = """\
+A multi-tenant vault. Errors carry `error.code`; branch on that.
+
+Every operation that takes a token acts in the token's own tenant. A partner administrator names another tenant of the
+partner before the address, `/v1/t/{tenant_id}/secrets/…`, or in the header `X-Tenant-ID`; the address wins. For anybody
+else, and for tenants of other partners, that is `403 tenant_access_denied`, whether there is such a tenant or not.
+"""
 _REF = "#/components/schemas/{model}"
 _NULL = {"type": "null"}
 _VARIABLE_SCHEMAS = {
@@ -69,7 +76,7 @@ def document(tables: Iterable[Routes], version: str) -> bytes:
             "info": {
                 "title": "ScaiVault",
                 "version": version,
-                "description": "A multi-tenant vault. Errors carry `error.code`; branch on that.",
+                "description": _DESCRIPTION,
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/"}],
@@ -124,6 +131,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             _parameter("query", name, _spoken(_inlined(of, schema)), is_required=name in schema.get("required", ()))
             for name, of in schema["properties"].items()
         ]
+    if route.signature is not None:
+        parameters.append(_parameter("header", route.signature.header, {"type": "string"}, is_required=True))
     if route.takes_if_match:
         parameters.append(_parameter("header", "If-Match", {"type": "string", "pattern": '^"[0-9]{1,9}"$'}))
     return parameters
@@ -181,6 +190,8 @@ def _failures(route: Route) -> dict[int, set[str]]:
         kinds += [errors.BodyTooLarge, errors.ValidationFailed]
     if route.query is not None:
         kinds += [errors.ValidationFailed]
+    if route.signature is not None:
+        kinds += [errors.Unauthenticated, errors.TokenInvalid]
     if not route.is_open:
         kinds += [errors.Unauthenticated, errors.TokenInvalid, errors.TokenExpired, errors.TokenRevoked]
         kinds += [errors.AccessDenied, errors.InsufficientScope, errors.TenantAccessDenied]

@@ -26,6 +26,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """What proves a body's sender: the name of a header, and what holds its value, or None, against the raw body."""
+
+    header: str
+    check: Callable[[str | None, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One operation.
 
@@ -33,7 +41,8 @@ class Route:
     `scope` is what the service behind it requires, for the documentation and the URL-map test; None is any token. A
     `reply` that can be one of several messages is documented as their RootModel. With `takes_if_match` the view gets
     the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
-    are documented beside `status`, `text_types` of an answer that is no JSON.
+    are documented beside `status`, `text_types` of an answer that is no JSON. An open route with a
+    `signature` has its body checked before anything of it is parsed, and its view is given the `origin`.
     """
 
     method: str
@@ -47,6 +56,7 @@ class Route:
     status: int = 200
     errors: Sequence[type[VaultError]] = ()
     is_open: bool = False
+    signature: Signature | None = None
     max_body_bytes: int = 64 * 1024
     takes_if_match: bool = False
     category: str | None = None

@@ -1,6 +1,6 @@
 """Who is asking, and from where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -46,6 +46,7 @@ class IdentityType(StrEnum):
     USER = "user"
     SERVICE_ACCOUNT = "service_account"
     GROUP = "group"
+    SYSTEM = "system"
 
 
 class Role(StrEnum):
@@ -54,9 +55,17 @@ class Role(StrEnum):
     SUPER_ADMIN = "super_admin"
 
 
+# Whoever administers a partner or the installation administers the tenants in it.
+_TENANT_ADMINISTRATORS = frozenset({Role.TENANT_ADMIN, Role.PARTNER_ADMIN, Role.SUPER_ADMIN})
+_PARTNER_ADMINISTRATORS = frozenset({Role.PARTNER_ADMIN, Role.SUPER_ADMIN})
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """What a token stands for. Cacheable: nothing here belongs to one request."""
+    """What a token stands for. Cacheable: nothing here belongs to one request.
+
+    `home` is who this is at home, when it acts in another tenant than its own.
+    """
 
     token_id: str
     partner_id: str
@@ -71,6 +80,19 @@ class Principal:
     mfa_verified_at: datetime | None = None
     delegated_by: tuple[str, ...] = ()
     """Who acts in the identity's name, nearest first; empty when it acts itself."""
+    home: "Principal | None" = None
+
+    @property
+    def is_tenant_admin(self) -> bool:
+        return not self.roles.isdisjoint(_TENANT_ADMINISTRATORS)
+
+    @property
+    def is_partner_admin(self) -> bool:
+        return not self.roles.isdisjoint(_PARTNER_ADMINISTRATORS)
+
+    def entering(self, partner_id: str, tenant_id: str) -> "Principal":
+        """The same one acting in another tenant, where the groups of its own mean nothing."""
+        return replace(self, partner_id=partner_id, tenant_id=tenant_id, groups=frozenset(), home=self.home or self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +120,11 @@ class Caller:
     @property
     def identity_id(self) -> str:
         return self.principal.identity_id
+
+    def entering(self, partner_id: str, tenant_id: str) -> "Caller":
+        """The same request in another tenant."""
+        return replace(self, principal=self.principal.entering(partner_id, tenant_id))
+
+    def at_home(self) -> "Caller":
+        """The same request in the caller's own tenant."""
+        return replace(self, principal=self.principal.home or self.principal)

@@ -37,7 +37,7 @@ class InvalidRequest(VaultError):
 
 
 class InvalidPath(InvalidRequest):
-    """A path is 1 to 10 segments of letters, digits, '_', '-' and inner '.', joined by '/', 512 characters at most."""
+    """A path is 1 to 10 segments, joined by '/', of letters, digits, '_', '-' and, but first, '.'; 512 characters."""
 
     code = "invalid_path"
 
@@ -142,6 +142,12 @@ class NotFound(VaultError):
     """There is nothing here."""
 
     code = "not_found"
+
+
+class TenantNotFound(NotFound):
+    """There is no such tenant."""
+
+    code = "tenant_not_found"
 
 
 class Conflict(VaultError):

@@ -16,12 +16,14 @@ class Action(StrEnum):
     WRITE = "write"
     DELETE = "delete"
     LIST = "list"
+    IDENTITY_SYNC = "identity_sync"
     POLICY_CREATE = "policy_create"
     POLICY_UPDATE = "policy_update"
     POLICY_DELETE = "policy_delete"
     POLICY_BIND = "policy_bind"
     POLICY_UNBIND = "policy_unbind"
     POLICY_VIOLATION = "policy_violation"
+    ROLE_ASSIGN = "role_assign"
     REQUEST_REFUSED = "request_refused"
     TOKEN_CREATE = "token_create"  # noqa: S105 - an action's name
     TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name
@@ -50,4 +52,7 @@ class Entry:
     ) -> "Entry":
         """An entry about `caller`'s request, timed from the request's start until now."""
         duration_ms = (time.perf_counter() - caller.origin.started) * 1_000
+        if (home := caller.principal.home) is not None:
+            # A name belongs to its tenant: this trail may know another one of the same name.
+            extra["home_tenant_id"] = home.tenant_id
         return cls(action, caller, path, success, duration_ms, extra)

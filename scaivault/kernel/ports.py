@@ -41,6 +41,9 @@ class Guard(Protocol):
     def require_tenant_admin(self, caller: Caller) -> None:
         """Return if the caller administers the tenant, else AccessDenied."""
 
+    def require_partner_admin(self, caller: Caller) -> None:
+        """Return if the caller administers its partner, else AccessDenied."""
+
     def reach(self, caller: Caller, permission: Permission) -> Reach:
         """Where the permission holds; InsufficientScope if the token can not use it anywhere."""
 

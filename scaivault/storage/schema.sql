@@ -54,6 +54,31 @@ CREATE TABLE public.authority_clock (
     CONSTRAINT authority_clock_is_single_check CHECK (is_single)
 );
 
+CREATE TABLE public.directory_events (
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    received_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.group_members (
+    tenant_id text NOT NULL,
+    group_id text NOT NULL COLLATE pg_catalog."C",
+    user_id text NOT NULL COLLATE pg_catalog."C",
+    membership_type text NOT NULL,
+    is_member boolean NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.groups (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    last_synced_at timestamp with time zone NOT NULL,
+    CONSTRAINT groups_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'DELETED'::text])))
+);
+
 CREATE TABLE public.identities (
     tenant_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -62,6 +87,9 @@ CREATE TABLE public.identities (
     groups text[] DEFAULT '{}'::text[] NOT NULL,
     roles text[] DEFAULT '{}'::text[] NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_id text COLLATE pg_catalog."C",
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    CONSTRAINT identities_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text]))),
     CONSTRAINT identities_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text])))
 );
 
@@ -79,7 +107,11 @@ CREATE TABLE public.partners (
     name text NOT NULL,
     status text DEFAULT 'ACTIVE'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT partners_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text])))
+    slug text,
+    region text,
+    changed_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    last_synced_at timestamp with time zone,
+    CONSTRAINT partners_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
 CREATE TABLE public.policies (
@@ -170,7 +202,12 @@ CREATE TABLE public.tenants (
     status text DEFAULT 'ACTIVE'::text NOT NULL,
     authority_epoch bigint DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text])))
+    is_shared_space boolean DEFAULT false NOT NULL,
+    slug text,
+    changed_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    last_synced_at timestamp with time zone,
+    CONSTRAINT tenants_shared_space_check CHECK ((is_shared_space = (id = partner_id))),
+    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
 CREATE TABLE public.tokens (
@@ -182,7 +219,21 @@ CREATE TABLE public.tokens (
     digest bytea NOT NULL,
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    revoked_at timestamp with time zone
+    revoked_at timestamp with time zone,
+    parent_id text
+);
+
+CREATE TABLE public.users (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    email text NOT NULL COLLATE pg_catalog."C",
+    display_name text NOT NULL,
+    status text NOT NULL,
+    mfa_enabled boolean NOT NULL,
+    roles text[] NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    last_synced_at timestamp with time zone NOT NULL,
+    CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
 ALTER TABLE ONLY public.audit_log
@@ -190,6 +241,15 @@ ALTER TABLE ONLY public.audit_log
 
 ALTER TABLE ONLY public.authority_clock
     ADD CONSTRAINT authority_clock_pkey PRIMARY KEY (is_single);
+
+ALTER TABLE ONLY public.directory_events
+    ADD CONSTRAINT directory_events_pkey PRIMARY KEY (event_id);
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_pkey PRIMARY KEY (tenant_id, id);
@@ -236,6 +296,9 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
+
 CREATE INDEX audit_log_action_idx ON ONLY public.audit_log USING btree (tenant_id, action, occurred_at);
 
 CREATE INDEX audit_log_failure_idx ON ONLY public.audit_log USING btree (tenant_id, occurred_at) WHERE (NOT success);
@@ -249,6 +312,12 @@ CREATE INDEX audit_log_path_idx ON ONLY public.audit_log USING btree (tenant_id,
 CREATE INDEX audit_log_request_idx ON ONLY public.audit_log USING btree (tenant_id, request_id, occurred_at);
 
 CREATE INDEX audit_log_source_ip_idx ON ONLY public.audit_log USING btree (tenant_id, source_ip, occurred_at);
+
+CREATE INDEX directory_events_received_at_idx ON public.directory_events USING btree (received_at);
+
+CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
+
+CREATE INDEX identities_user_idx ON public.identities USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
 
 CREATE INDEX policy_bindings_subject_idx ON public.policy_bindings USING btree (tenant_id, identity_type, identity_id);
 
@@ -264,7 +333,18 @@ CREATE INDEX tenants_authority_epoch_idx ON public.tenants USING btree (authorit
 
 CREATE INDEX tenants_partner_id_idx ON public.tenants USING btree (partner_id);
 
+CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
+
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_group_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);
+
+ALTER TABLE ONLY public.group_members
+    ADD CONSTRAINT group_members_user_fkey FOREIGN KEY (tenant_id, user_id) REFERENCES public.users(tenant_id, id);
+
+ALTER TABLE ONLY public.groups
+    ADD CONSTRAINT groups_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
@@ -295,3 +375,6 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_identity_fkey FOREIGN KEY (tenant_id, identity_id) REFERENCES public.identities(tenant_id, id);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

@@ -1,5 +1,5 @@
 """The tests of the contract ask one standing house."""
 
-from tests.contract.standing import ada, bob, house, room, standing
+from tests.contract.standing import ada, bob, house, pat, room, standing
 
-__all__ = ["ada", "bob", "house", "room", "standing"]
+__all__ = ["ada", "bob", "house", "pat", "room", "standing"]

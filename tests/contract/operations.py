@@ -3,9 +3,10 @@
 A route that is added, moved, opened or given another scope without a change here fails `test_url_map`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 OPEN = "open"  # no token needed
+SIGNED = "a signature"  # no token, but a body that is signed
 ANY = "any token"  # a token, whatever its scopes
 
 
@@ -23,11 +24,11 @@ class Operation:
 
     @property
     def is_open(self):
-        return self.needs == OPEN
+        return self.needs in (OPEN, SIGNED)
 
     @property
     def scope(self):
-        return None if self.needs in (OPEN, ANY) else self.needs
+        return None if self.needs in (OPEN, SIGNED, ANY) else self.needs
 
     def address(self, **variables):
         """The rule with its variables filled in; `path` is a secret's."""
@@ -38,6 +39,10 @@ class Operation:
             ("<binding_id>", "binding_id"),
             ("<token_id>", "token_id"),
             ("<identity_id>", "identity_id"),
+            ("<tenant_id>", "tenant_id"),
+            ("<group_id>", "group_id"),
+            ("<user_id>", "user_id"),
+            ("<identity_type>", "identity_type"),
         ):
             address = address.replace(spelled, variables.get(name, NOBODY[name]))
         return address
@@ -54,6 +59,10 @@ NOBODY = {
     "binding_id": f"bnd_{'0' * 32}",
     "token_id": f"tok_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
+    "tenant_id": "tnt_a",
+    "group_id": "grp_nobody",
+    "user_id": "usr_nobody",
+    "identity_type": "user",
 }
 
 
@@ -75,8 +84,7 @@ SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
 
-OPERATIONS = (
-    # Secrets
+SECRETS = (
     Operation("GET", "/v1/secrets", "secrets:list", "secrets"),
     Operation("POST", "/v1/secrets/batch", "secrets:read", "batch", {"paths": [NOBODY["path"]]}),
     Operation("POST", "/v1/secrets/batch/metadata", "secrets:list", "batch", {"paths": [NOBODY["path"]]}),
@@ -89,6 +97,13 @@ OPERATIONS = (
     Operation("POST", f"{SECRET}:recover", "secrets:write", "secrets"),
     Operation("POST", f"{SECRET}:rollback", "secrets:write", "secrets", {"version": 1}),
     Operation("POST", f"{SECRET}:destroy", "secrets:delete", "secrets", {"versions": [1]}),
+)
+# What a partner's tenants share answers to the same calls.
+SHARED = tuple(replace(each, rule=each.rule.replace("/v1/", "/v1/partner/")) for each in SECRETS)
+
+OPERATIONS = (
+    *SECRETS,
+    *SHARED,
     # Policies
     Operation("GET", POLICIES, "policies:read", "policies"),
     Operation("POST", POLICIES, "policies:write", "policies", POLICY),
@@ -106,6 +121,17 @@ OPERATIONS = (
     Operation("POST", "/v1/auth/tokens", ANY, "auth", {"name": "tried", "scopes": ["secrets:list"]}),
     Operation("GET", "/v1/auth/tokens", ANY, "auth"),
     Operation("DELETE", "/v1/auth/tokens/<token_id>", ANY, "auth"),
+    # Directory
+    Operation("GET", "/v1/identity/partners", "identity:read", "identity"),
+    Operation("GET", "/v1/identity/tenants", "identity:read", "identity"),
+    Operation("GET", "/v1/identity/tenants/<tenant_id>/users", "identity:read", "identity"),
+    Operation("GET", "/v1/identity/tenants/<tenant_id>/groups", "identity:read", "identity"),
+    Operation("GET", "/v1/identity/groups/<group_id>/members", "identity:read", "identity"),
+    Operation("GET", "/v1/identity/resolve/<identity_type>/<identity_id>", "identity:read", "identity"),
+    Operation("GET", "/v1/identity/roles", ANY, "identity"),
+    Operation("GET", "/v1/identity/users/<user_id>/roles", "identity:read", "identity"),
+    Operation("PUT", "/v1/identity/users/<user_id>/roles", "identity:admin", "identity", {"roles": []}),
+    Operation("POST", "/v1/identity/webhooks/scaikey", SIGNED, "identity", {"event_id": "evt_x"}),
     # Audit
     Operation("GET", "/v1/audit/logs", "audit:read", "audit"),
     Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit"),
@@ -120,6 +146,10 @@ OPERATIONS = (
     Operation("GET", "/v1/openapi.json", OPEN, "system"),
 )
 CLOSED = tuple(each for each in OPERATIONS if not each.is_open)
+# Every address that takes a token is also one in a tenant that is named.
+IN_TENANT = "/v1/t/<acting_tenant>"
+# Those that a test can just ask, with a token or without.
+ASKABLE = tuple(each for each in OPERATIONS if each.needs != SIGNED)
 SCOPED = tuple(each for each in OPERATIONS if each.scope)
 
 

@@ -8,9 +8,10 @@ import contextlib
 import itertools
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 
-from tests.house import House, Voice, furnish, opened
+from tests.house import House, Voice, furnish, opened, partner_admin
 from tests.servers import fresh_database
 
 _numbers = itertools.count(1)
@@ -21,6 +22,7 @@ class Standing:
     house: House
     ada: Voice
     bob: Voice
+    pat: Voice
     database_url: str
     redis_url: str
     folder: object
@@ -32,7 +34,26 @@ def stand(postgres_server, template_database, redis_server, folder, **environmen
         fresh_database(postgres_server, template_database) as database_url,
         opened(database_url, redis_server.url(), folder, **environment) as house,
     ):
-        yield Standing(house, *furnish(house), database_url, redis_server.url(), folder)
+        ada, bob = furnish(house)
+        people(database_url)
+        yield Standing(house, ada, bob, partner_admin(house, ada), database_url, redis_server.url(), folder)
+
+
+def people(database_url):
+    """A user and a group that the directory knows in tenant A."""
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """
+            INSERT INTO users (tenant_id, id, email, display_name, status, mfa_enabled, roles, changed_at, last_synced_at)
+            VALUES ('tnt_a', 'usr_there', 'there@a.example', 'There', 'ACTIVE', true, '{}', now(), now())
+            """
+        )
+        connection.execute(
+            """
+            INSERT INTO groups (tenant_id, id, name, status, changed_at, last_synced_at)
+            VALUES ('tnt_a', 'grp_there', 'there', 'ACTIVE', now(), now())
+            """
+        )
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +80,12 @@ def ada(house, standing):
 def bob(house, standing):
     """The administrator of tenant B."""
     return standing.bob
+
+
+@pytest.fixture
+def pat(house, standing):
+    """The administrator of the partner."""
+    return standing.pat
 
 
 @pytest.fixture

@@ -31,6 +31,11 @@ ANSWERED = {
     "AccessDenied": (403, "access_denied"),
     "InsufficientScope": (403, "insufficient_scope"),
     "TenantAccessDenied": (403, "tenant_access_denied"),
+    "TenantSuspended": (403, "forbidden"),
+    "IdentityNotFound": (404, "identity_not_found"),
+    "InvalidRole": (400, "invalid_role"),
+    "RoleBeyondGrantor": (403, "forbidden"),
+    "TenantNotFound": (404, "tenant_not_found"),
     "MfaRequired": (403, "mfa_required"),
     "IpNotAllowed": (403, "ip_not_allowed"),
     "TimeWindowViolation": (403, "time_window_violation"),
@@ -244,6 +249,20 @@ def body_too_large(scene):
     return scene.ada.put(scene.secret, data=b" " * 2_000_000, content_type="application/json")
 
 
+def no_such_identity(scene):
+    return scene.ada.get("/v1/identity/resolve/user/user:nobody")
+
+
+def odd_role(scene):
+    pat = scene.house.someone(f"user:{scene.room}", roles=[Role.PARTNER_ADMIN])
+    return pat.put("/v1/identity/users/usr_there/roles", {"roles": ["root"]})
+
+
+def no_such_tenant(scene):
+    root = scene.house.someone(f"user:{scene.room}", roles=[Role.SUPER_ADMIN])
+    return root.get("/v1/t/tnt_nowhere/auth/whoami")
+
+
 def suspended_tenant(scene):
     return scene.while_suspended(lambda: scene.bob.get("/v1/auth/whoami"))
 
@@ -281,6 +300,9 @@ REACHED = [
     (400, "invalid_policy", policy_without_rules),
     (400, "invalid_glob", odd_glob),
     (422, "validation_error", wrong_field_type),
+    (404, "tenant_not_found", no_such_tenant),
+    (404, "identity_not_found", no_such_identity),
+    (400, "invalid_role", odd_role),
     (404, "secret_not_found", no_secret),
     (404, "version_not_found", no_version),
     (404, "policy_not_found", no_policy_there),
@@ -320,6 +342,9 @@ DOCUMENTED = frozenset(
         "invalid_policy",
         "invalid_glob",
         "validation_error",
+        "tenant_not_found",
+        "identity_not_found",
+        "invalid_role",
         "secret_not_found",
         "version_not_found",
         "policy_not_found",

@@ -10,6 +10,8 @@ from tests.contract import schema
 
 TENANT_TABLES = {
     "audit_log",
+    "group_members",
+    "groups",
     "identities",
     "policies",
     "policy_bindings",
@@ -18,9 +20,10 @@ TENANT_TABLES = {
     "secrets",
     "tenant_keys",
     "tokens",
+    "users",
 }
 # What belongs to no tenant: what is above tenants, and what is the installation's.
-OTHER_TABLES = {"authority_clock", "partner_keys", "partners", "system_keys", "tenants"}
+OTHER_TABLES = {"directory_events", "authority_clock", "partner_keys", "partners", "system_keys", "tenants"}
 
 
 def test_the_file_is_what_the_migrations_make(database_url):

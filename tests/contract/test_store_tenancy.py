@@ -28,6 +28,17 @@ NOT_TOLD = {
     "identity.claim_installation": "there is no tenant yet",
     "identity.count_tenants": "is there a tenant at all",
     "identity.add_partner": "above tenants",
+    "identity.add_shared_space": "the tenant it makes has the partner's id",
+    "directory.list_partners": "above tenants",
+    "directory.count_partners": "above tenants",
+    "directory.change_partner": "above tenants",
+    "directory.add_partner": "above tenants",
+    "directory.add_shared_space": "the tenant it makes has the partner's id",
+    "directory.list_tenants": "all tenants of a partner, or of the installation: who may ask is the service's to say",
+    "directory.count_tenants": "as above",
+    "directory.list_tenant_ids": "all tenants of a partner",
+    "directory.add_event": "events are the installation's",
+    "directory.remove_events_before": "as above",
     "secrets.change_last_accessed": "many tenants' notes in one statement, each row with its tenant",
     "audit.add_entry": "the tenant is among the entry's fields, and a column of the statement",
     "audit.find_recorded": "the tenant is among the entry's fields and in the look-up it is given",
@@ -100,7 +111,13 @@ FUNCTIONS = list(functions())
 
 
 def test_all_stores_are_looked_at():
-    assert {file.relative_to(FEATURES).parts[0] for file in STORES} == {"audit", "identity", "policies", "secrets"}
+    assert {file.relative_to(FEATURES).parts[0] for file in STORES} == {
+        "audit",
+        "directory",
+        "identity",
+        "policies",
+        "secrets",
+    }
     assert len(STATEMENTS) >= 35
     assert len(FUNCTIONS) >= 40
 

@@ -56,11 +56,47 @@ def test_connections_without_a_word_cost_no_thread(port):
         b"PUT /v1/secrets/a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
     ],
 )
-def test_half_a_request_is_not_waited_for(port, said):
+def test_half_a_request_costs_no_thread(port, said):
     with crowd(port, said):
+        assert is_answered(port)
+
+
+def test_a_body_without_a_length_is_not_waited_for_long(port):
+    """How much of it is to come can not be known before it is read: it costs a thread, for some seconds."""
+    with crowd(port, b"PUT /v1/secrets/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not is_answered(port):
             assert time.monotonic() < deadline
+
+
+def test_who_drips_is_hung_up_on_and_keeps_nobody_waiting(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=1) as client:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with contextlib.suppress(ConnectionError):
+            client.sendall(b"GET /v1/health HTTP/1.1\r\nX-Long: ")
+            while True:
+                assert time.monotonic() < deadline
+                client.sendall(b"x")
+                with contextlib.suppress(TimeoutError):
+                    if client.recv(1) == b"":
+                        break
+                assert is_answered(port)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 60_000, 1_000_000])
+def test_a_request_that_comes_in_pieces_is_served_when_it_is_there(port, size):
+    """Byte by byte at first, then the body in two halves: nothing of it is lost on the way."""
+    said = b"PUT /v1/secrets/a HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in said:
+            client.sendall(bytes([byte]))
+        client.sendall(b" " * (size // 2))
+        client.sendall(b" " * (size - size // 2))
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        assert answer.status in {400, 401}
+        assert json.loads(answer.read())["error"]["code"] in {"invalid_request", "authentication_required"}
 
 
 @pytest.mark.parametrize(

@@ -226,18 +226,18 @@ class TestOneRow:
         assert tenant.trail() == []
 
     @pytest.mark.parametrize(
-        ("act", "reason"),
+        ("act", "path", "reason"),
         [
-            (lambda ann: ann.put(DB, {"data": "no object"}), "validation_error"),
-            (lambda ann: ann.put("/v1/secrets/..", {"data": {}}), "invalid_path"),
-            (lambda ann: ann.get("/v1/secrets?cursor=x"), "invalid_cursor"),
-            (lambda ann: ann.delete(DB, headers={"If-Match": "x"}), "invalid_request"),
+            (lambda ann: ann.put(DB, {"data": "no object"}), "app/db", "validation_error"),
+            (lambda ann: ann.put("/v1/secrets/..", {"data": {}}), None, "invalid_path"),
+            (lambda ann: ann.get("/v1/secrets?cursor=x"), None, "invalid_cursor"),
+            (lambda ann: ann.delete(DB, headers={"If-Match": "x"}), "app/db", "invalid_request"),
         ],
     )
-    def test_what_a_known_caller_asked_wrongly_is_refused_on_the_record(self, tenant, ann, act, reason):
+    def test_what_a_known_caller_asked_wrongly_is_refused_on_the_record(self, tenant, ann, act, path, reason):
         act(ann)
         (row,) = tenant.trail()
-        assert (row["action"], row["success"], row["secret_path"]) == ("request_refused", False, None)
+        assert (row["action"], row["success"], row["secret_path"]) == ("request_refused", False, path)
         assert row["extra_data"]["reason"] == reason
 
     def test_no_value_is_in_any_row(self, tenant, ann):

@@ -539,7 +539,7 @@ class TestBindings:
 
     @pytest.mark.parametrize(
         ("kind", "identity_id"),
-        [("user", "user:ada"), ("user", "ada@example.com"), ("service_account", "sa:ci"), ("group", "group:sre")],
+        [("user", "user:ada"), ("user", "user:ada@example.com"), ("service_account", "sa:ci"), ("group", "group:sre")],
     )
     def test_an_identity_is_named_by_type_and_id(self, tenant, kind, identity_id):
         made = tenant.bind(tenant.make(), identity_id, identity_type=kind).json

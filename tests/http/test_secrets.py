@@ -103,6 +103,22 @@ class TestCheckAndSet:
         assert ada.put(DB, body, headers={"If-Match": '"1"'}).status_code == 400
 
 
+def test_a_deleted_secret_whose_versions_are_all_destroyed_keeps_its_path_no_longer(ada):
+    ada.write("app/db")
+    ada.write("app/db")
+    ada.delete(DB)
+    assert ada.post(f"{DB}:destroy", {"versions": [1]}).status_code == 200
+    assert error(ada.put(DB, {"data": {}})) == "secret_exists"
+    assert ada.post(f"{DB}:destroy", {"versions": [2]}).status_code == 200
+    assert ada.put(DB, {"data": {}}).json["version"] == 1
+
+
+def test_when_a_deleted_secret_can_be_recovered_until_is_told_like_any_instant(ada):
+    ada.write("app/db")
+    until = ada.delete(DB).json["recoverable_until"]
+    assert ada.put(DB, {"data": {}}).json["error"]["details"] == {"recoverable_until": until}
+
+
 def test_the_trail_says_which_version_was_shown(ada):
     for number in (1, 2):
         ada.write("app/db", {"n": number})

@@ -214,6 +214,7 @@ class TestDocument:
             (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
             for rule in house.client.application.url_map.iter_rules()
             for method in rule.methods - {"HEAD", "OPTIONS"}
+            if not rule.rule.startswith("/v1/t/")  # the same addresses in a tenant that is named: said once, in words
         }
         assert served == {(path, method) for path, item in document["paths"].items() for method in item}
 
@@ -221,7 +222,7 @@ class TestDocument:
         open_ones = {
             path for path, item in document["paths"].items() for each in item.values() if each.get("security") == []
         }
-        assert open_ones == {HEALTH, READY, "/v1/version", "/v1/openapi.json"}
+        assert open_ones == {HEALTH, READY, "/v1/version", "/v1/openapi.json", "/v1/identity/webhooks/scaikey"}
 
     def test_it_is_json_of_its_version(self, house, document):
         assert document["openapi"] == "3.1.0"

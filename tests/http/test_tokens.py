@@ -347,3 +347,47 @@ def test_a_process_that_has_just_started_refuses_what_was_revoked_before(house, 
             assert error(client.get("/v1/auth/whoami", **asked)) == "token_revoked"
     finally:
         other.close()
+
+
+class TestOffspring:
+    def spare(self, house, voice, **more):
+        made = voice.post("/v1/auth/tokens", {"name": "spare", "scopes": ["identity:admin", "secrets:list"], **more})
+        assert made.status_code == 201, made.text
+        return made.json["id"], house.voice(made.json["token"])
+
+    def status(self, house, voice):
+        fresh = build(house.settings, clock=house.clock)
+        fresh.open()
+        asked = {"headers": {"Authorization": f"Bearer {voice.token}"}}
+        answer = create_app(fresh).test_client().get("/v1/auth/whoami", **asked)
+        fresh.close()
+        return answer.status_code
+
+    def test_what_somebody_made_with_a_token_for_himself_ends_with_it(self, house, ada):
+        parent_id, parent = self.spare(house, ada)
+        _, child = self.spare(house, parent)
+        _, grandchild = self.spare(house, child)
+        _, other = self.spare(house, ada)
+        assert ada.delete(f"/v1/auth/tokens/{parent_id}").status_code == 204
+        assert [self.status(house, each) for each in (parent, child, grandchild, other, ada)] == [
+            401,
+            401,
+            401,
+            200,
+            200,
+        ]
+
+    def test_a_service_accounts_token_outlives_the_token_of_who_made_it(self, house, ada):
+        parent_id, parent = self.spare(house, ada)
+        _, account = self.spare(house, parent, identity_id="sa:deploy")
+        assert ada.delete(f"/v1/auth/tokens/{parent_id}").status_code == 204
+        assert self.status(house, account) == 200
+
+    def test_a_token_that_is_revoked_while_it_makes_another_makes_none(self, house, ada, database_url):
+        """This process still takes it for live: the epoch it knows is not half a second old."""
+        parent_id, parent = self.spare(house, ada)
+        assert parent.get("/v1/auth/whoami").status_code == 200
+        with psycopg.connect(database_url) as connection:
+            connection.execute("UPDATE tokens SET revoked_at = now() WHERE id = %s", [parent_id])
+        answer = parent.post("/v1/auth/tokens", {"name": "spare", "scopes": ["secrets:list"]})
+        assert (answer.status_code, error(answer)) == (401, "token_revoked")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.contract.standing import ada, bob, house, room, standing
+from tests.contract.standing import ada, bob, house, pat, room, standing
 from tests.security.wire import serving
 
-__all__ = ["ada", "bob", "house", "room", "standing", "vault"]
+__all__ = ["ada", "bob", "house", "pat", "room", "standing", "vault"]
 
 TRUSTED = "127.0.0.2"
 UNTRUSTED = "127.0.0.1"

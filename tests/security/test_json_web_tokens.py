@@ -622,6 +622,7 @@ def change_status(house, table, key, status):
         statement = {
             "tenants": "UPDATE tenants SET status = %s WHERE id = %s",
             "partners": "UPDATE partners SET status = %s WHERE id = %s",
+            "identities": "UPDATE identities SET status = %s WHERE id = %s",
         }
         connection.execute(statement[table], [status, key])
 
@@ -751,6 +752,24 @@ class TestWhereItIs:
         assert accepted(signing, token)
         change_status(signing, table, key, "SUSPENDED")
         eventually(lambda: refusal_or_none(who(signing, token)) == (403, "forbidden"))
+
+    def test_a_suspended_identity_is_shut_out_at_once(self, signing, provider):
+        signing.someone("user:sue@a.example")
+        token = provider.token(email="sue@a.example")
+        assert accepted(signing, token)
+        change_status(signing, "identities", "user:sue@a.example", "SUSPENDED")
+        eventually(lambda: refusal_or_none(who(signing, token)) == (403, "forbidden"))
+
+    def test_a_partners_shared_space_is_nobodys_home(self, signing, provider):
+        token = provider.token(tenant_id="ptn_test", role="super_admin")
+        assert refusal(who(signing, token)) == (403, "tenant_access_denied")
+
+    @pytest.mark.parametrize(("role", "status"), [("partner_admin", 200), ("super_admin", 200), ("tenant_admin", 403)])
+    def test_a_partners_administrator_may_name_another(self, signing, provider, role, status):
+        voice = signing.voice(provider.token(role=role))
+        answer = voice.get(WHOAMI, headers={"X-Tenant-ID": "tnt_b"})
+        assert answer.status_code == status
+        assert voice.get("/v1/t/tnt_b/auth/whoami").status_code == status
 
 
 def refusal_or_none(answer):

@@ -319,6 +319,9 @@ WHERE = [
     "/v1/x inside",
     "table audit_log",
     "table authority_clock",
+    "table directory_events",
+    "table group_members",
+    "table groups",
     "table identities",
     "table partner_keys",
     "table partners",
@@ -331,6 +334,7 @@ WHERE = [
     "table tenant_keys",
     "table tenants",
     "table tokens",
+    "table users",
 ]
 
 

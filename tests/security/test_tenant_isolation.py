@@ -37,12 +37,16 @@ def adas(standing):
         "binding_id": binding["id"],
         "token_id": made["id"],
         "identity_id": "user:ada@a.example",
+        "identity_type": "user",
+        "tenant_id": "tnt_a",
+        "group_id": "grp_there",
+        "user_id": "usr_there",
         "token": made["token"],
     }
 
 
 # The same kind of names, of what nobody has. The path is as long as ada's: an answer's length must not tell either.
-NOTHING = {**NOBODY, "path": "isolated/no", "token": "skt_" + "A" * 43}
+NOTHING = {**NOBODY, "tenant_id": "tnt_nowhere", "path": "isolated/no", "token": "skt_" + "A" * 43}
 
 
 def call(voice, operation, variables):
@@ -54,7 +58,7 @@ def call(voice, operation, variables):
 
 def told(answer, variables):
     """Everything an answer tells, without the names that the question was asked with and without times and ids."""
-    names = sorted(variables.values(), key=len, reverse=True)
+    names = sorted((text for name, text in variables.items() if name != "identity_type"), key=len, reverse=True)
     text = answer.text
     for name in names:
         text = text.replace(name, "…")

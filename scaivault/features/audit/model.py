@@ -15,7 +15,6 @@ _ANNOUNCED = frozenset(
         "dynamic_revoke",
         "export_created",
         "federation_sync",
-        "identity_sync",
         "pki_ca_create",
         "pki_issue",
         "pki_revoke",

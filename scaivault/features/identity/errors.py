@@ -19,5 +19,9 @@ class TooManyTokens(Conflict):
     code = "too_many_tokens"
 
 
+class TenantSuspended(Forbidden):
+    """This tenant or this identity is suspended."""
+
+
 class AlreadyInstalled(VaultError):
     """This installation already has a tenant; further ones are made by a partner administrator."""

@@ -81,6 +81,15 @@ class TokenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant as those see it who come to act in it."""
+
+    id: str
+    partner_id: str
+    is_suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TokenSummary:
     """A token as lists show it."""
 

@@ -3,13 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from scaivault.features.identity.model import Home, Identity, TokenRow, TokenSummary, identity_type_of
+from scaivault.features.identity.model import Home, Identity, TenantRow, TokenRow, TokenSummary, identity_type_of
 from scaivault.storage.database import Session
 
 
 @dataclass(frozen=True, slots=True)
 class _Count:
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Revocation:
+    revoked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ def find_token(session: Session, digest: bytes) -> TokenRow | None:
         SELECT tokens.id, tokens.tenant_id, tenants.partner_id, tokens.identity_id, identities.identity_type,
                identities.display_name, tokens.scopes, identities.groups, identities.roles, tokens.digest,
                tokens.created_at, tokens.expires_at, tokens.revoked_at,
-               tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended,
+               (tenants.status, partners.status, identities.status) <> ('ACTIVE', 'ACTIVE', 'ACTIVE') AS is_suspended,
                tenants.authority_epoch AS epoch
           FROM tokens
           JOIN identities ON identities.tenant_id = tokens.tenant_id AND identities.id = tokens.identity_id
@@ -38,29 +43,33 @@ def find_token(session: Session, digest: bytes) -> TokenRow | None:
 
 
 def find_home(session: Session, tenant_id: str, identity_id: str) -> Home | None:
-    """The tenant, and its identity of that id if it has one."""
+    """The tenant, and its identity of that id if it has one. A shared space is nobody's home."""
     return session.one(
         Home,
         """
-        SELECT tenants.partner_id, tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended,
-               tenants.authority_epoch AS epoch, identities.display_name, identities.groups, identities.roles
+        SELECT tenants.partner_id, identities.display_name, identities.groups, identities.roles,
+               (tenants.status, partners.status, coalesce(identities.status, 'ACTIVE'))
+               <> ('ACTIVE', 'ACTIVE', 'ACTIVE') AS is_suspended,
+               tenants.authority_epoch AS epoch
           FROM tenants
           JOIN partners ON partners.id = tenants.partner_id
           LEFT JOIN identities ON identities.tenant_id = tenants.id AND identities.id = %(identity_id)s
-         WHERE tenants.id = %(tenant_id)s
+         WHERE tenants.id = %(tenant_id)s AND NOT tenants.is_shared_space
         """,
         tenant_id=tenant_id,
         identity_id=identity_id,
     )
 
 
-def add_token(tx: Session, tenant_id: str, token: TokenSummary, digest: bytes) -> None:
+def add_token(tx: Session, tenant_id: str, token: TokenSummary, digest: bytes, parent_id: str | None = None) -> None:
+    """Add a token; `parent_id` is the token it was made with and ends with."""
     tx.run(
         """
-        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at)
+        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at, parent_id)
         VALUES (%(id)s, %(tenant_id)s, %(identity_id)s, %(name)s, %(scopes)s, %(digest)s, %(created_at)s,
-                %(expires_at)s)
+                %(expires_at)s, %(parent_id)s)
         """,
+        parent_id=parent_id,
         id=token.id,
         tenant_id=tenant_id,
         identity_id=token.identity_id,
@@ -126,6 +135,48 @@ def change_token_revoked(tx: Session, tenant_id: str, identity_id: str | None, t
     )
 
 
+def change_offspring_revoked(tx: Session, tenant_id: str, token_id: str, now: datetime) -> int:
+    """Revoke what was made with a token, and with that, and so on; how many there were.
+
+    One that is being made with one of these meanwhile is missed, and found by asking again: its maker is locked while
+    it is made (`is_revoked`), so it is there once that maker has been revoked, and none comes after that.
+    """
+    return tx.run(
+        """
+        WITH RECURSIVE ended AS (
+            SELECT %(token_id)s::text AS id
+             UNION
+            SELECT tokens.id
+              FROM tokens
+              JOIN ended ON tokens.parent_id = ended.id
+             WHERE tokens.tenant_id = %(tenant_id)s
+        )
+        UPDATE tokens
+           SET revoked_at = %(now)s
+         WHERE tenant_id = %(tenant_id)s AND id IN (SELECT id FROM ended) AND revoked_at IS NULL
+        """,
+        tenant_id=tenant_id,
+        token_id=token_id,
+        now=now,
+    )
+
+
+def is_revoked(tx: Session, tenant_id: str, token_id: str) -> bool:
+    """Whether it is a token that was revoked; one that was not stays as it is until the transaction's end."""
+    row = tx.one(
+        _Revocation,
+        """
+        SELECT revoked_at
+          FROM tokens
+         WHERE tenant_id = %(tenant_id)s AND id = %(token_id)s
+           FOR SHARE
+        """,
+        tenant_id=tenant_id,
+        token_id=token_id,
+    )
+    return row is not None and row.revoked_at is not None
+
+
 def find_groups(session: Session, tenant_id: str, identity_id: str) -> frozenset[str]:
     row = session.one(
         _Groups,
@@ -176,13 +227,38 @@ def claim_installation(tx: Session) -> None:
     tx.run("LOCK TABLE partners IN SHARE ROW EXCLUSIVE MODE")
 
 
+def find_tenant(session: Session, tenant_id: str) -> TenantRow | None:
+    """The tenant of this id, or the shared space of this partner."""
+    return session.one(
+        TenantRow,
+        """
+        SELECT tenants.id, tenants.partner_id, tenants.status <> 'ACTIVE' OR partners.status <> 'ACTIVE' AS is_suspended
+          FROM tenants
+          JOIN partners ON partners.id = tenants.partner_id
+         WHERE tenants.id = %(tenant_id)s
+        """,
+        tenant_id=tenant_id,
+    )
+
+
 def count_tenants(session: Session) -> int:
-    row = session.one(_Count, "SELECT count(*) AS count FROM tenants")
+    row = session.one(_Count, "SELECT count(*) AS count FROM tenants WHERE NOT is_shared_space")
     return row.count if row else 0
 
 
 def add_partner(tx: Session, partner_id: str, name: str) -> None:
     tx.run("INSERT INTO partners (id, name) VALUES (%(id)s, %(name)s)", id=partner_id, name=name)
+
+
+def add_shared_space(tx: Session, partner_id: str) -> None:
+    """Where the partner's tenants share secrets: rows, keys and a trail of its own, under the partner's id."""
+    tx.run(
+        """
+        INSERT INTO tenants (id, partner_id, name, is_shared_space)
+        VALUES (%(partner_id)s, %(partner_id)s, 'shared', true)
+        """,
+        partner_id=partner_id,
+    )
 
 
 def add_tenant(tx: Session, tenant_id: str, partner_id: str, name: str) -> None:

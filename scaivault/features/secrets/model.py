@@ -126,7 +126,7 @@ class Secret:
     def check_writable(self, expected_version: int | None) -> None:
         """SecretExists if it is in the trash, VersionConflict if it is not at the version the writer knows."""
         if self.deleted_at is not None:
-            raise SecretExists(recoverable_until=str(self.recoverable_until))
+            raise SecretExists(recoverable_until=f"{self.recoverable_until:%Y-%m-%dT%H:%M:%S.%fZ}")
         self.check_version(expected_version)
 
     def check_version(self, expected_version: int | None) -> None:

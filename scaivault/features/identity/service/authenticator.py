@@ -1,7 +1,9 @@
 """From a bearer token of either kind to a caller."""
 
+from scaivault.features.identity.errors import TenantSuspended
 from scaivault.features.identity.model import Standing
 from scaivault.features.identity.service.personal_tokens import PersonalTokens
+from scaivault.features.identity.service.tenancy import Tenancy
 from scaivault.features.identity.service.web_tokens import WebTokens
 from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.errors import (
@@ -22,10 +24,16 @@ class Authenticator:
     """Personal access tokens by our table and, where there is an issuer, JSON web tokens by its keys."""
 
     def __init__(
-        self, journal: Journal[Session], clock: Clock, personal_tokens: PersonalTokens, web_tokens: WebTokens | None
+        self,
+        journal: Journal[Session],
+        clock: Clock,
+        tenancy: Tenancy,
+        personal_tokens: PersonalTokens,
+        web_tokens: WebTokens | None,
     ) -> None:
         self._journal = journal
         self._clock = clock
+        self._tenancy = tenancy
         self._personal_tokens = personal_tokens
         self._web_tokens = web_tokens
 
@@ -39,31 +47,34 @@ class Authenticator:
         if standing is None:
             raise TokenInvalid
         caller = Caller(standing.principal, origin)
-        if fault := self._fault(standing, tenant_id):
+        try:
+            self._check(standing)
+            return self._tenancy.enter(caller, caller.tenant_id if tenant_id is None else tenant_id)
+        except VaultError as fault:
             self._journal.record_alone(
                 Entry.of(Action.POLICY_VIOLATION, caller, success=False, attempted="authenticate", reason=fault.code)
             )
-            raise fault
-        return caller
+            raise
 
     def inspect(self, token: str) -> Standing | None:
         """What a token stands for if it is in force, else None."""
         try:
             standing = self._find(token)
-        except (Unauthenticated, TenantAccessDenied):
+            if standing is not None:
+                self._check(standing)
+        except (Unauthenticated, Forbidden):
             return None
-        return standing if standing is not None and self._fault(standing, None) is None else None
+        return standing
 
-    def _fault(self, standing: Standing, tenant_id: str | None) -> VaultError | None:
+    def _check(self, standing: Standing) -> None:
         if standing.is_revoked:
-            return TokenRevoked()
+            raise TokenRevoked
         if standing.ends_at <= self._clock.now():
-            return TokenExpired()
+            raise TokenExpired
         if standing.is_suspended:
-            return Forbidden("This tenant is suspended.")
-        if standing.is_foreign or (tenant_id is not None and tenant_id != standing.principal.tenant_id):
-            return TenantAccessDenied()
-        return None
+            raise TenantSuspended
+        if standing.is_foreign:
+            raise TenantAccessDenied
 
     def _find(self, token: str) -> Standing | None:
         if self._personal_tokens.has_form(token):

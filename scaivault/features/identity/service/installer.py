@@ -41,6 +41,7 @@ class Installer:
             if store.count_tenants(tx):
                 raise AlreadyInstalled
             store.add_partner(tx, partner_id, partner_name)
+            store.add_shared_space(tx, partner_id)
             store.add_tenant(tx, tenant_id, partner_id, tenant_name)
             self._add_holder(tx, tenant_id, admin, frozenset(Scope), "first administrator", digest)
         return Installed(partner_id, tenant_id, token)

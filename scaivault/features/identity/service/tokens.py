@@ -17,8 +17,8 @@ from scaivault.features.identity.model import (
     TokenSummary,
 )
 from scaivault.features.identity.service.authenticator import Authenticator
-from scaivault.kernel.caller import Caller, Role, Scope
-from scaivault.kernel.errors import TenantAccessDenied, VaultError
+from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.errors import Forbidden, TenantAccessDenied, TokenRevoked, VaultError
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Guard, Journal
@@ -83,7 +83,12 @@ class TokenService:
             live = store.count_live_tokens(tx, caller.tenant_id, summary.identity_id, summary.created_at)
             if live >= MAX_LIVE_TOKENS:
                 raise TooManyTokens
-            store.add_token(tx, caller.tenant_id, summary, digest)
+            # A spare of one's own ends with what it was made by, or revoking a stolen token would not help. A service
+            # account's goes on: its maker's token may well be changed every month.
+            parent_id = caller.principal.token_id if order.identity_id is None else None
+            if parent_id is not None and store.is_revoked(tx, caller.tenant_id, parent_id):
+                raise TokenRevoked
+            store.add_token(tx, caller.tenant_id, summary, digest, parent_id)
             self._journal.record(
                 tx,
                 Entry.of(
@@ -104,11 +109,16 @@ class TokenService:
             return store.list_tokens(session, caller.tenant_id, _own_unless_admin(caller), after, limit)
 
     def revoke(self, caller: Caller, token_id: str) -> None:
-        """End a token everywhere within a second. TokenNotFound if it is not the caller's to end, or ended."""
+        """End a token, and its holder's that were made with it, everywhere within a second.
+
+        TokenNotFound if it is not the caller's to end, or has ended.
+        """
         now = self._clock.now()
         with self._journal.operation(Action.TOKEN_REVOKE, caller) as tx:
             if not store.change_token_revoked(tx, caller.tenant_id, _own_unless_admin(caller), token_id, now):
                 raise TokenNotFound
+            while store.change_offspring_revoked(tx, caller.tenant_id, token_id, now):
+                pass  # once more, for what was being made with one of those
             self._journal.record(tx, Entry.of(Action.TOKEN_REVOKE, caller, token_id=token_id))
             epochs.move(tx, caller.tenant_id)
 
@@ -128,6 +138,8 @@ class TokenService:
         fault: VaultError | None = None
         if order.tenant_id != caller.tenant_id:
             fault = TenantAccessDenied()
+        elif order.identity_id is None and caller.principal.home is not None:
+            fault = Forbidden("Make your own tokens in your own tenant; here name a service account.")
         elif excess:
             fault = TokenExceedsMaker("The token that makes it does not hold all of these scopes.", scopes=excess)
         elif order.lifetime and self._clock.now() + order.lifetime > caller.principal.token_expires_at:
@@ -153,4 +165,4 @@ class TokenService:
 
 
 def _own_unless_admin(caller: Caller) -> str | None:
-    return None if Role.TENANT_ADMIN in caller.principal.roles else caller.identity_id
+    return None if caller.principal.is_tenant_admin else caller.identity_id

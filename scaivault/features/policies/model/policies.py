@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, USER_ID
 from scaivault.features.policies.errors import BindingNotFound, InvalidPolicy, PolicyNotFound
 from scaivault.features.policies.model.rules import Rule
 from scaivault.kernel.caller import IdentityType, Principal
@@ -19,9 +20,15 @@ LONGEST_BINDING = timedelta(days=36_500)
 
 _POLICY_ID = re.compile(r"pol_[0-9a-f]{32}", re.ASCII)
 _BINDING_ID = re.compile(r"bnd_[0-9a-f]{32}", re.ASCII)
-_IDENTITY_ID = re.compile(r"[!-~]{1,256}", re.ASCII)
-# The documented beginnings of identity ids and what they can only be.
-_TYPES = {"user:": IdentityType.USER, "sa:": IdentityType.SERVICE_ACCOUNT, "group:": IdentityType.GROUP}
+BINDABLE = (IdentityType.USER, IdentityType.SERVICE_ACCOUNT, IdentityType.GROUP)
+_SYSTEM_ID = r"(?:system|dynamic):[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+# The documented forms of identity ids, and what they can only be.
+_FORMS = {
+    IdentityType.USER: re.compile(USER_ID, re.ASCII),
+    # Engines and the vault's own workers read what they need under policies like any service account.
+    IdentityType.SERVICE_ACCOUNT: re.compile(f"{SERVICE_ACCOUNT_ID}|{_SYSTEM_ID}", re.ASCII),
+    IdentityType.GROUP: re.compile(GROUP_ID, re.ASCII),
+}
 
 
 # Weakly referable, so that callers bound to the same policy can share one (service.views).
@@ -158,17 +165,13 @@ def check_scope(scope: PolicyScope) -> None:
 
 def parse_subject(identity_type: IdentityType | None, identity_id: str) -> Subject:
     """The subject, its type read off the id if not given; InvalidPolicy if the two can not belong together."""
-    if _IDENTITY_ID.fullmatch(identity_id) is None:
-        raise InvalidPolicy("identity_id has 1 to 256 visible ASCII characters, as whoami shows it.")
-    told = next((kind for beginning, kind in _TYPES.items() if identity_id.startswith(beginning)), None)
-    if identity_type is None:
-        if told is None:
-            raise InvalidPolicy("Say identity_type: this identity_id does not tell it.")
-        return Subject(told, identity_id)
-    if told not in (None, identity_type):
-        # It would be bound to nobody, and look as if it were bound to somebody.
+    told = next((kind for kind, form in _FORMS.items() if form.fullmatch(identity_id)), None)
+    if told is None:
+        # No token speaks for it: it would be bound to nobody, and look as if it were bound to somebody.
+        raise InvalidPolicy("identity_id is user:<email>, sa:<name>, group:<name>, system:<name> or dynamic:<engine>.")
+    if identity_type not in (None, told):
         raise InvalidPolicy(f"An identity_id like this one is a {told}'s, not a {identity_type}'s.")
-    return Subject(identity_type, identity_id)
+    return Subject(told, identity_id)
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> None:

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic import WithJsonSchema as JsonSchema
 
-from scaivault.edge.messages import Body, Instant, Name, Page, PageReply, Query, Reply, Text, Timestamp
+from scaivault.edge.messages import Body, Flag, Instant, Name, Page, PageReply, Query, Reply, Text, Timestamp
 from scaivault.features.policies.model.conditions import DAYS, MAX_IP_RANGES, Condition, Day
-from scaivault.features.policies.model.policies import PolicyScope
+from scaivault.features.policies.model.policies import BINDABLE, PolicyScope
 from scaivault.features.policies.model.rules import MAX_RULES, Effect
 from scaivault.kernel.caller import IdentityType, Permission
 from scaivault.kernel.globs import MAX_STARS
@@ -26,6 +26,12 @@ def _prose(text: str) -> str:
     if not all(line.isprintable() for line in text.replace("\t", " ").split("\n")):
         raise ValueError("control characters other than tab and newline are not allowed")
     return text
+
+
+def _bindable(kind: IdentityType) -> IdentityType:
+    if kind not in BINDABLE:
+        raise ValueError(f"one of {', '.join(BINDABLE)}")
+    return kind
 
 
 def _text_only(value: object) -> object:
@@ -70,7 +76,12 @@ Moment = Annotated[Instant, BeforeValidator(_text_only), AfterValidator(_sane)]
 Address = Annotated[IPv4Address | IPv6Address, BeforeValidator(_address), _schema("203.0.113.7")]
 WhichScope = Annotated[PolicyScope, Field(strict=False)]
 Granted = Annotated[Permission, Field(strict=False)]
-Kind = Annotated[IdentityType, Field(strict=False)]
+Kind = Annotated[
+    IdentityType,
+    Field(strict=False),
+    AfterValidator(_bindable),
+    JsonSchema({"type": "string", "enum": [kind.value for kind in BINDABLE]}),
+]
 IdentityId = Annotated[str, Field(min_length=1, max_length=256, examples=["user:ada@example.com", "group:sre"])]
 
 
@@ -154,7 +165,7 @@ class TrialBody(Body):
 
 class PolicyQuery(Page):
     scope: WhichScope = PolicyScope.TENANT
-    include_inactive: bool = False
+    include_inactive: Flag = False
 
 
 class DeleteQuery(Query):

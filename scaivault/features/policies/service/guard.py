@@ -24,8 +24,6 @@ SCOPES = {
     Permission.ROTATE: Scope.SECRETS_ROTATE,
     Permission.ADMIN: Scope.ADMIN,
 }
-# Whoever administers a partner or the installation administers the tenants in it.
-ADMINISTRATORS = frozenset({Role.TENANT_ADMIN, Role.PARTNER_ADMIN, Role.SUPER_ADMIN})
 
 
 class PolicyGuard:
@@ -68,9 +66,15 @@ class PolicyGuard:
 
     def require_tenant_admin(self, caller: Caller) -> None:
         """Return if the caller administers the tenant, else AccessDenied."""
-        if caller.principal.roles.isdisjoint(ADMINISTRATORS):
+        if not caller.principal.is_tenant_admin:
             denied = AccessDenied("This takes an administrator of the tenant.")
             raise self._refused(caller, Role.TENANT_ADMIN, None, denied)
+
+    def require_partner_admin(self, caller: Caller) -> None:
+        """Return if the caller administers its partner, else AccessDenied."""
+        if not caller.principal.is_partner_admin:
+            denied = AccessDenied("This takes an administrator of the partner.")
+            raise self._refused(caller, Role.PARTNER_ADMIN, None, denied)
 
     def reach(self, caller: Caller, permission: Permission) -> Territory:
         """Where the permission holds, possibly nowhere; InsufficientScope if the token can not use it anywhere."""

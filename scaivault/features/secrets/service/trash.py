@@ -76,4 +76,8 @@ class TrashService:
             if missing := sorted(set(versions) - set(done)):
                 raise VersionNotFound("Not all of these versions can be destroyed.", versions=missing)
             self._journal.record(tx, Entry.of(Action.DELETE, caller, path, destroyed=sorted(done), permanent=True))
-            return secret, store.list_versions(tx, caller.tenant_id, path)
+            left = store.list_versions(tx, caller.tenant_id, path)
+            if secret.deleted_at is not None and all(version.destroyed_at is not None for version in left):
+                # There is nothing to recover any more, and so nothing that the path is kept for.
+                store.change_deleted(tx, caller.tenant_id, path, secret.deleted_at, self._clock.now())
+            return secret, left

@@ -1,0 +1,1 @@
+"""Who there is: partners, tenants, users and groups as the identity provider tells of them."""

@@ -1,0 +1,1 @@
+"""Use cases: looking around, roles, and what the identity provider tells."""

@@ -1,0 +1,227 @@
+"""What the identity provider tells, one event a transaction: genuine, fresh, once, and in whatever order."""
+
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scaivault.features.directory import model, store
+from scaivault.features.directory.errors import EventRefused
+from scaivault.features.directory.model import Event, Status, Told
+from scaivault.kernel.caller import Caller, IdentityType, Origin, Principal, Role
+from scaivault.kernel.errors import TokenInvalid, Unauthenticated
+from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.ports import Clock, Journal
+from scaivault.kernel.redacted import Redacted
+from scaivault.storage import epochs
+from scaivault.storage.database import Database, Session
+
+FRESH = timedelta(minutes=5)
+KEPT = timedelta(hours=1)  # longer than a copy could be fresh, on either side of the clock
+MOST_SIGNATURES = 4
+SYSTEM_ID = "system:scaikey"
+_SIGNATURE = re.compile(r"t=([0-9]{1,12})((?:,v1=[0-9a-f]{64})+)", re.ASCII)
+
+
+class EventSignature:
+    """Checks `X-ScaiKey-Signature: t=<unix>,v1=<hex>`: HMAC-SHA256 of `<t>.<raw body>` under the shared secret."""
+
+    def __init__(self, secret: Redacted | None, clock: Clock) -> None:
+        self._secret = secret
+        self._clock = clock
+
+    def check(self, header: str | None, body: bytes) -> None:
+        """Return if the body is signed and signed lately; Unauthenticated, TokenInvalid."""
+        if header is None:
+            raise Unauthenticated("Send 'X-ScaiKey-Signature: t=<unix>,v1=<hex>'.")
+        form = _SIGNATURE.fullmatch(header)
+        if form is None or self._secret is None:
+            raise TokenInvalid("The signature does not hold.")
+        expected = hmac.digest(self._secret.reveal(), form[1].encode() + b"." + body, "sha256").hex()
+        # Several while the secret is being changed on the other side; each compared in constant time.
+        given = form[2].removeprefix(",v1=").split(",v1=")[:MOST_SIGNATURES]
+        if not any(hmac.compare_digest(expected, each) for each in given):
+            raise TokenInvalid("The signature does not hold.")
+        if abs(self._clock.now().timestamp() - int(form[1])) > FRESH.total_seconds():
+            raise TokenInvalid("The signature is not of these five minutes.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """An event in its transaction."""
+
+    tx: Session
+    event: Event
+    told: Told
+    now: datetime
+
+    @property
+    def tenant_id(self) -> str:
+        return model.tenant_id(self.event.tenant_id)
+
+
+class EventService:
+    """Brings the directory, and with it who may sign in, up to date."""
+
+    def __init__(self, database: Database, journal: Journal[Session], clock: Clock) -> None:
+        self._database = database
+        self._journal = journal
+        self._clock = clock
+
+    def take(self, event: Event, origin: Origin) -> bool:
+        """Apply an event; False if it was taken before. EventRefused if it can not be, and then it may come again."""
+        now = self._clock.now()
+        apply = _APPLY.get(event.kind.rpartition(".")[0]) if event.kind not in _OF_MEMBERS else _apply_member
+        with self._database.transaction() as tx:
+            if not store.add_event(tx, event.id, now):
+                return False
+            store.remove_events_before(tx, now - KEPT)
+            if apply is None:
+                return True  # about something that the vault does not keep
+            partner_id, tenant_id = apply(_Change(tx, event, Told(event.data), now))
+            self._journal.record(tx, _entry(event, origin, partner_id, tenant_id))
+        return True
+
+
+def _entry(event: Event, origin: Origin, partner_id: str, tenant_id: str) -> Entry:
+    teller = Principal(
+        token_id="",
+        partner_id=partner_id,
+        tenant_id=tenant_id,
+        identity_id=SYSTEM_ID,
+        identity_type=IdentityType.SYSTEM,
+        display_name="ScaiKey",
+        scopes=frozenset(),
+        groups=frozenset(),
+        roles=frozenset(),
+        token_expires_at=event.at,
+    )
+    return Entry.of(
+        Action.IDENTITY_SYNC,
+        Caller(teller, origin),
+        event_id=event.id,
+        event_type=event.kind,
+        resource_id=event.resource_id,
+    )
+
+
+def _apply_partner(change: _Change) -> tuple[str, str]:
+    tx, told = change.tx, change.told
+    partner_id = model.partner_id(change.event.resource_id)
+    name, slug, region = told.text("name"), told.word("slug"), told.word("region")
+    if store.change_partner(tx, partner_id, name, slug, region, _status(change), change.event.at, change.now):
+        store.add_shared_space(tx, partner_id)
+        for tenant_id in store.list_tenant_ids(tx, partner_id):
+            epochs.move(tx, tenant_id)
+    return partner_id, partner_id
+
+
+def _apply_tenant(change: _Change) -> tuple[str, str]:
+    tx, told = change.tx, change.told
+    tenant_id, partner_id = model.tenant_id(change.event.resource_id), model.partner_id(change.event.partner_id)
+    known = store.find_partner_of(tx, tenant_id)
+    if known not in {None, partner_id}:
+        raise EventRefused("this tenant belongs to another partner, and stays there")
+    # Its partner may be told of later: an unknown one is no reason to shut out its tenants.
+    store.add_partner(tx, partner_id)
+    store.add_shared_space(tx, partner_id)
+    name, slug = told.text("name"), told.word("slug")
+    if store.change_tenant(tx, tenant_id, partner_id, name, slug, _status(change), change.event.at, change.now):
+        epochs.move(tx, tenant_id)
+    return partner_id, tenant_id
+
+
+def _apply_user(change: _Change) -> tuple[str, str]:
+    tx, told, tenant_id = change.tx, change.told, change.tenant_id
+    partner_id = _partner_of(tx, tenant_id)
+    user_id = model.user_id(change.event.resource_id)
+    is_changed = store.change_user(
+        tx,
+        tenant_id,
+        user_id,
+        told.email(),
+        told.text("display_name", "name"),
+        _status(change),
+        _mfa(change),
+        _roles(told),
+        change.event.at,
+        change.now,
+    )
+    if is_changed:
+        _follow(tx, tenant_id, [user_id])
+    elif not store.is_user_known(tx, tenant_id, user_id):
+        raise EventRefused("this user is not known here, and the event does not tell its email")
+    return partner_id, tenant_id
+
+
+def _apply_group(change: _Change) -> tuple[str, str]:
+    tx, tenant_id = change.tx, change.tenant_id
+    partner_id = _partner_of(tx, tenant_id)
+    group_id = model.group_id(change.event.resource_id)
+    status = Status.DELETED if change.event.kind.endswith(".deleted") else None
+    if store.change_group(tx, tenant_id, group_id, change.told.group_name(), status, change.event.at, change.now):
+        _follow(tx, tenant_id, store.list_member_ids(tx, tenant_id, group_id))
+    elif not store.is_group_known(tx, tenant_id, group_id):
+        raise EventRefused("this group is not known here, and the event does not tell its name")
+    return partner_id, tenant_id
+
+
+def _apply_member(change: _Change) -> tuple[str, str]:
+    tx, tenant_id = change.tx, change.tenant_id
+    partner_id = _partner_of(tx, tenant_id)
+    group_id, user_id = model.group_id(change.event.resource_id), model.user_id(change.told.text("user_id"))
+    kind = change.told.word("membership_type") or "DIRECT"
+    is_member = change.event.kind.endswith(".member_added")
+    if not (store.is_group_known(tx, tenant_id, group_id) and store.is_user_known(tx, tenant_id, user_id)):
+        raise EventRefused("this group or this user is not known here")
+    if store.change_member(tx, tenant_id, group_id, user_id, kind, change.event.at, is_member=is_member):
+        _follow(tx, tenant_id, [user_id])
+    return partner_id, tenant_id
+
+
+def _follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
+    """Bring the identities of these users in line, and void what every process knows of the tenant."""
+    for user_id in user_ids:
+        if not store.change_identities_of_user(tx, tenant_id, user_id):
+            raise EventRefused("another user of this tenant has the same email")
+        store.change_former_identities(tx, tenant_id, user_id)
+    epochs.move(tx, tenant_id)
+
+
+def _partner_of(tx: Session, tenant_id: str) -> str:
+    partner_id = store.find_partner_of(tx, tenant_id)
+    if partner_id is None:
+        raise EventRefused("this tenant is not known here")
+    return partner_id
+
+
+def _status(change: _Change) -> Status | None:
+    """What the kind of event says, else its data."""
+    verb = change.event.kind.rpartition(".")[2]
+    said = {"deleted": Status.DELETED, "suspended": Status.SUSPENDED, "activated": Status.ACTIVE}
+    return said.get(verb) or change.told.status()
+
+
+def _mfa(change: _Change) -> bool | None:
+    verb = change.event.kind.rpartition(".")[2]
+    return {"mfa_enabled": True, "mfa_disabled": False}.get(verb, change.told.flag("mfa_enabled"))
+
+
+def _roles(told: Told) -> list[str] | None:
+    """Roles that are known; None if none are told of, and then they stay as they were given here."""
+    given = told.data.get("roles")
+    if given is None:
+        return None
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise EventRefused("data.roles is no list of names")
+    return sorted(set(given) & set(Role))
+
+
+_OF_MEMBERS = frozenset({"group.member_added", "group.member_removed"})
+_APPLY: Mapping[str, Callable[[_Change], tuple[str, str]]] = {
+    "partner": _apply_partner,
+    "tenant": _apply_tenant,
+    "user": _apply_user,
+    "group": _apply_group,
+}
