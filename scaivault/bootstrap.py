@@ -1,5 +1,6 @@
 """The switchboard: settings in, services out. Every part is made here and handed what it needs."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -8,6 +9,7 @@ from typing import TypeVar
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
+from scaivault.crypto.jwt.verification import Audience
 from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.kms.local import LocalKeys
 from scaivault.crypto.kms.resilient import ResilientKeys
@@ -34,7 +36,13 @@ from scaivault.features.directory.service.browsing import BrowseService
 from scaivault.features.directory.service.events import EventService, EventSignature
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.identity import routes as identity_routes
-from scaivault.features.identity.service import Authenticator, Installer, Tenancy, TokenService
+from scaivault.features.identity.service.authenticator import Authenticator
+from scaivault.features.identity.service.installer import Installer
+from scaivault.features.identity.service.issuer_keys import IssuerKeys, KeySource
+from scaivault.features.identity.service.personal_tokens import PersonalTokens
+from scaivault.features.identity.service.tenancy import Tenancy
+from scaivault.features.identity.service.tokens import TokenService
+from scaivault.features.identity.service.web_tokens import WebTokens
 from scaivault.features.policies import routes as policy_routes
 from scaivault.features.policies.service.guard import PolicyGuard
 from scaivault.features.policies.service.policies import PolicyService
@@ -56,6 +64,7 @@ from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
+from scaivault.outbound.http import DocumentFetcher
 from scaivault.settings import RootKey, Settings
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
@@ -139,19 +148,17 @@ class _Base:
         return Cursors(cache(lambda: CursorSigner(self.ring.system_key("cursors"))))
 
 
-def build(settings: Settings, *, clock: Clock | None = None, kms: KeyService | None = None) -> Services:
-    """Everything, wired. A test passes its own clock or KMS."""
+def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    kms: KeyService | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Services:
+    """Everything, wired. A test passes its own clocks or KMS; `monotonic` is by what the issuer's keys grow old."""
     base = _base(settings, clock or SystemClock(), kms or _kms(settings))
     tenancy = Tenancy(base.database)
-    authenticator = Authenticator(
-        base.database,
-        base.journal,
-        base.epochs,
-        tenancy,
-        base.hasher,
-        base.clock,
-        partial(base.instruments.cache_request, "token"),
-    )
+    authenticator = _authenticator(settings, base, tenancy, monotonic)
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
     policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
@@ -230,6 +237,25 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
             instruments.policy_violation,
             partial(instruments.cache_request, "policy"),
         ),
+    )
+
+
+def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic: Callable[[], float]) -> Authenticator:
+    on_cache = partial(base.instruments.cache_request, "token")
+    web_tokens = None
+    if settings.scaikey_url is not None:
+        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+        source = KeySource(fetcher, settings.scaikey_url, settings.scaikey_jwks_url)
+        web_tokens = WebTokens(
+            base.database,
+            base.epochs,
+            IssuerKeys(source.fetch, monotonic, partial(base.log, "warn", "issuer_keys_not_fetched")),
+            Audience(settings.scaikey_url, settings.scaikey_audience),
+            base.clock,
+            on_cache,
+        )
+    return Authenticator(
+        base.journal, base.clock, tenancy, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
     )
 
 

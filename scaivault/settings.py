@@ -22,6 +22,8 @@ from pydantic import (
     ValidationError,
 )
 
+from scaivault.kernel.hosts import is_loopback
+
 # Requests per identity and minute, by category (contract 13).
 RATE_LIMITS: Final[Mapping[str, int]] = {
     "READ": 1000,
@@ -60,6 +62,7 @@ KMS_NEEDS: Final[Mapping[str, Sequence[str]]] = {
 KMS_TAKES: Final[Mapping[str, Sequence[str]]] = {"aws": ("SIGNING_KEY_ID", "ENDPOINT_URL")}
 _KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0-9-]+")
 HIGHEST_PORT: Final = 65_535
+_KEY_SOURCES: Final = ("SCAIKEY_URL", "SCAIKEY_JWKS_URL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +227,7 @@ class Settings(BaseModel):
 
     scaikey_url: WebUrl | None = None
     scaikey_jwks_url: WebUrl | None = None
+    scaikey_audience: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
     scaikey_webhook_secret: SecretStr | None = None
 
     shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
@@ -357,6 +361,11 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     for name, other in (("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")):
         if name in given and other not in given:
             faults.append(Fault(other, f"is required when {name} is set"))
+    if "SCAIKEY_JWKS_URL" in given and "SCAIKEY_URL" not in given:
+        faults.append(Fault("SCAIKEY_URL", "is required when SCAIKEY_JWKS_URL is set: tokens must be its"))
+    if given.get("SCAIVAULT_ENV") != "development":
+        reason = "must begin with https://, but for this machine itself and for development"
+        faults += [Fault(name, reason) for name in _KEY_SOURCES if _is_plain_and_remote(given.get(name))]
     return faults + _kms_faults("KMS_", given) + _previous_kms_faults(given)
 
 
@@ -391,6 +400,15 @@ def _kms_faults(prefix: str, given: Mapping[str, object]) -> list[Fault]:
 def _region(key_arn: object) -> str | None:
     parts = _KEY_ARN.fullmatch(str(key_arn))
     return parts[1] if parts else None
+
+
+def _is_plain_and_remote(url: object) -> bool:
+    """Whether whoever is on the way could put keys of their own in the answer."""
+    try:
+        parts = urlsplit(str(url or ""))
+    except ValueError:
+        return False  # no URL, which is told elsewhere
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 def _fault(location: tuple[int | str, ...], kind: str, message: str) -> Fault:

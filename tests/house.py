@@ -1,6 +1,7 @@
 """The whole API over real servers: two tenants, their administrators and readers, and clients that speak for them."""
 
 import contextlib
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,12 +24,18 @@ class HandClock:
 
     def __init__(self):
         self.instant = datetime.now(UTC)  # noqa: TID251 - the test's clock is set by the real one
+        self.forwarded_seconds = 0.0
 
     def now(self):
         return self.instant
 
     def forward(self, **span):
         self.instant += timedelta(**span)
+        self.forwarded_seconds += timedelta(**span).total_seconds()
+
+    def monotonic(self):
+        """Real time, and what it was moved by."""
+        return time.monotonic() + self.forwarded_seconds
 
 
 @dataclass
@@ -116,7 +123,7 @@ def opened(database_url, redis_url, folder, **environment):
         }
     ).model_copy(update={"ops_bind_address": Address("127.0.0.1", 0)})
     clock = HandClock()
-    services = build(settings, clock=clock)
+    services = build(settings, clock=clock, monotonic=clock.monotonic)
     services.start()
     try:
         yield House(services, create_app(services).test_client(), clock, settings)

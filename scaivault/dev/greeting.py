@@ -3,12 +3,13 @@
 import shlex
 
 from scaivault.dev import processes
+from scaivault.dev.issuer import CLIENT_ID, Issuer
 from scaivault.dev.plan import Plan
 from scaivault.dev.seed import Tokens
 from scaivault.settings import Settings
 
 
-def write_env(plan: Plan, settings: Settings, tokens: Tokens) -> None:
+def write_env(plan: Plan, settings: Settings, tokens: Tokens, issuer: Issuer | None) -> None:
     """`. .dev/env` gives a shell, and through it curl, all it needs."""
     values = {
         "SCAIVAULT_URL": api_url(settings),
@@ -18,6 +19,10 @@ def write_env(plan: Plan, settings: Settings, tokens: Tokens) -> None:
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
     }
+    if issuer is not None:
+        values["SCAIKEY_URL"] = issuer.url
+        values["SCAIKEY_CLIENT_ID"] = CLIENT_ID
+        values["SCAIKEY_CLIENT_SECRET"] = issuer.client_secret
     lines = [f"export {name}={shlex.quote(text)}\n" for name, text in values.items()]
     processes.write_private(plan.env_file, "".join(lines))
 

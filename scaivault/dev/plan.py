@@ -9,6 +9,7 @@ from scaivault.dev import processes
 from scaivault.dev.processes import DevFault
 
 LOOPBACK = "127.0.0.1"
+PARTNER, TENANT = "ptn_dev", "tnt_dev"
 DEFAULT_FOLDER = ".dev"
 DEFAULT_PORT = 8443
 DEFAULT_OPS_PORT = 9464

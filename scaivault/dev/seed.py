@@ -14,19 +14,21 @@ from typing import Any
 
 from scaivault.bootstrap import build
 from scaivault.dev import processes
+from scaivault.dev.issuer import CLIENT_ID
+from scaivault.dev.plan import PARTNER, TENANT
 from scaivault.dev.processes import DevFault
 from scaivault.features.identity.errors import AlreadyInstalled
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Settings
 
-PARTNER, TENANT = "ptn_dev", "tnt_dev"
 ADMINISTRATOR = Identity("user:admin@dev.local", "Administrator", roles=frozenset({Role.TENANT_ADMIN}))
 READER = Identity("user:reader@dev.local", "Reader", groups=frozenset({"group:readers"}))
 READER_SCOPES = frozenset({Scope.SECRETS_READ, Scope.SECRETS_LIST})
 POLICIES: Sequence[tuple[str, str, list[str], str, str]] = (
     ("administrators", "**", ["admin"], "user", ADMINISTRATOR.id),
     ("readers", "app/**", ["read", "list"], "group", "group:readers"),
+    ("deployers", "app/**", ["read", "write", "list"], "service_account", f"sa:{CLIENT_ID}"),
 )
 OK, CREATED = 200, 201
 

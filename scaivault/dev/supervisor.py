@@ -13,9 +13,9 @@ from typing import NoReturn, Protocol, TypeVar
 import click
 
 from scaivault.crypto.kms.local import write_key_file
-from scaivault.dev import api, greeting, postgres, processes, seed, valkey
+from scaivault.dev import api, greeting, postgres, processes, scaikey, seed, valkey
 from scaivault.dev.interrupts import Interrupts, StopRequested
-from scaivault.dev.plan import Plan, make_folders
+from scaivault.dev.plan import TENANT, Plan, make_folders
 from scaivault.dev.processes import DevFault
 from scaivault.kernel.errors import VaultError
 from scaivault.settings import Settings, SettingsInvalid, process_environ
@@ -78,7 +78,9 @@ class House:
         plan = self._plan
         to_come = {name: url for name, url in PLACEHOLDERS.items() if not plan.brings(name)}
         Settings.from_env(plan.api_environ(to_come))  # faults are told before anything is started
-        environ = plan.api_environ(self._start_servers())
+        found = self._start_servers()
+        provider = self._start_provider(found)
+        environ = plan.api_environ(found)
         settings = Settings.from_env(environ)
         if not plan.key_file.exists():
             write_key_file(plan.key_file, development=True)
@@ -88,9 +90,12 @@ class House:
         api.await_ready(server, plan, settings)
         self._step(f"API ready with {settings.web_concurrency} workers")
         tokens = seed.ensure(settings, plan.folder / "tokens")
-        self._step(f"tenant {seed.TENANT} with an administrator and a reader")
+        self._step(f"tenant {TENANT} with an administrator and a reader")
+        if provider is not None:
+            scaikey.await_ready(provider)
+            self._step(f"ScaiKey stand-in on 127.0.0.1:{provider.port}")
         self._stack.callback(plan.env_file.unlink, missing_ok=True)
-        greeting.write_env(plan, settings, tokens)
+        greeting.write_env(plan, settings, tokens, None if provider is None else provider.issuer)
         click.echo(greeting.words(plan, settings))
 
     def _start_servers(self) -> dict[str, str]:
@@ -105,9 +110,18 @@ class House:
             cache = self._keep("Valkey", lambda: valkey.start(plan.folder / "valkey", plan.logs / "valkey.log"))
             found["REDIS_URL"] = cache.url()
             self._step(f"Valkey on 127.0.0.1:{cache.port}")
+        return found
+
+    def _start_provider(self, found: dict[str, str]) -> scaikey.Server | None:
+        """A stand-in for ScaiKey, unless the user brings one; its URL, and the others, are noted as ours."""
+        plan, provider = self._plan, None
+        if not (plan.brings("SCAIKEY_URL") or plan.brings("SCAIKEY_JWKS_URL")):
+            folder, log = plan.folder / "scaikey", plan.logs / "scaikey.log"
+            provider = self._keep("ScaiKey", lambda: scaikey.start(folder, log, plan.environ))
+            found["SCAIKEY_URL"] = scaikey.url_at(provider.port)
         if found:
             processes.write_private(plan.own_urls_file, "".join(f"{url}\n" for url in found.values()))
-        return found
+        return provider
 
     def _keep(self, name: str, start: Callable[[], AnyServer]) -> AnyServer:
         """Start a server and see to it that it is stopped."""

@@ -78,6 +78,8 @@ class Principal:
     roles: frozenset[Role]
     token_expires_at: datetime
     mfa_verified_at: datetime | None = None
+    delegated_by: tuple[str, ...] = ()
+    """Who acts in the identity's name, nearest first; empty when it acts itself."""
     home: "Principal | None" = None
 
     @property

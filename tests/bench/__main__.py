@@ -24,6 +24,9 @@ Reads and writes: eight clients, each a process with one connection, one request
 turns, round by round; a round's ratio is of neighbours. Every answer is checked, and every round's answers are counted
 against the rows that they left in the audit trail.
 
+Reads with a JSON web token take turns with the same reads by the same identity with a personal token; both tokens have
+been seen before.
+
 Rotation: a tenant's key is renewed with so many data keys under it, alone, from the new version to the proof. Then the
 eight clients read, in turns in quiet and while the key is renewed once more on the same two cores.
 
@@ -63,6 +66,7 @@ def run() -> int:
 def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -> list[Finding]:
     with clients(options.clients) as load:
         findings = throughput.reads(house, load, options, say)
+        findings += throughput.web_tokens(house, load, options, say)
         findings += throughput.writes(house, load, options, say)
         findings += rotation.rotations(house, load, options, say)
     findings.append(pressure.probes(house, say))

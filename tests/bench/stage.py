@@ -14,7 +14,8 @@ import psycopg
 
 from scaivault.bootstrap import Services, build
 from scaivault.crypto.kms.local import write_key_file
-from scaivault.dev import api, postgres, processes, valkey
+from scaivault.dev import api, postgres, processes, scaikey, valkey
+from scaivault.dev.issuer import Issuer
 from scaivault.dev.plan import Plan, make_folders
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
@@ -43,6 +44,8 @@ class Tokens:
     """What the bench signs in with. No repr: they are secrets."""
 
     deployer: str
+    web_deployer: str
+    """The same identity's, as its issuer vouches for it."""
     small: str
     large: str
 
@@ -78,13 +81,16 @@ def raised() -> Iterator[Stage]:
         stack.callback(database.stop)
         cache = valkey.start(folder / "valkey", plan.logs / "valkey.log")
         stack.callback(cache.stop)
-        environ = _environ(plan, database.url(), cache.url())
+        provider = scaikey.start(folder / "scaikey", plan.logs / "scaikey.log", process_environ())
+        stack.callback(provider.stop)
+        scaikey.await_ready(provider)
+        environ = _environ(plan, database.url(), cache.url()) | {"SCAIKEY_URL": provider.issuer.url}
         settings = Settings.from_env(environ)
         write_key_file(plan.key_file, development=True)
         migrate.apply(database.url())
         services = build(settings)
         services.open()
-        admins, tokens = _people(services)
+        admins, tokens = _people(services, provider.issuer)
         services.close()
         _give_floor_a_key(database.url())
         server = api.start(plan, environ, settings)
@@ -135,7 +141,7 @@ def _start_floor(stack: ExitStack, plan: Plan, environ: Mapping[str, str]) -> in
     raise BenchFault(f"The floor did not start:\n{processes.last_lines(log, 20)}")
 
 
-def _people(services: Services) -> tuple[Mapping[str, str], Tokens]:
+def _people(services: Services, issuer: Issuer) -> tuple[Mapping[str, str], Tokens]:
     """The tokens of the tenants' administrators, by tenant, and those of the bench itself."""
     installer = services.installer
     roles = frozenset({Role.TENANT_ADMIN})
@@ -150,7 +156,9 @@ def _people(services: Services) -> tuple[Mapping[str, str], Tokens]:
     groups = frozenset({"group:billing", "group:deployers", "group:everybody"})
     scopes = frozenset({Scope.SECRETS_READ, Scope.SECRETS_WRITE, Scope.SECRETS_LIST})
     deployer = installer.add_holder(TENANT, Identity(DEPLOYER, "Deployer", groups), scopes, "bench")
-    return admins, Tokens(deployer, admins[SMALL_TENANT], admins[LARGE_TENANT])
+    said = {"sub": "usr_deploy", "email": DEPLOYER.removeprefix("user:"), "scope": " ".join(sorted(scopes))}
+    web_deployer = issuer.token({**said, "tenant_id": TENANT, "partner_id": first.partner_id})
+    return admins, Tokens(deployer, web_deployer, admins[SMALL_TENANT], admins[LARGE_TENANT])
 
 
 def _give_floor_a_key(database_url: str) -> None:

@@ -46,6 +46,21 @@ def reads(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Fi
     ]
 
 
+def web_tokens(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Finding]:
+    """The same read by the same identity, with a JSON web token and with a personal one."""
+    paths = put_secrets(stage, clients, "web")
+    sides = {
+        name: Side(stage.plan.port, [read_of(token, path, b'"username":"billing"') for path in paths], TENANT, "read")
+        for name, token in {"personal": stage.tokens.deployer, "web": stage.tokens.web_deployer}.items()
+    }
+    outcomes = _in_turns(stage, clients, sides, options, say)
+    web, personal = ([each.rate for each in outcomes[name]] for name in ("web", "personal"))
+    ratios = [its / theirs for its, theirs in zip(web, personal, strict=True)]
+    beside = f"personal token {median(personal):,.0f}/s"
+    what = "audited read with a JSON web token, 8 clients"
+    return [Finding(what, f"{median(web):,.0f}/s", beside, ratios, bar=0.9, is_throughput=True)]
+
+
 def writes(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Finding]:
     """New secrets and next versions, and the floor of both."""
     paths = put_secrets(stage, clients, "rewrite")

@@ -56,6 +56,8 @@ ANSWERED = {
     "TooManyTokens": (409, "too_many_tokens"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
+    "NoDocument": (503, "service_unavailable"),
+    "NothingThere": (503, "service_unavailable"),
 }
 # A bare internal_error on purpose: clients can do nothing about them.
 INTERNAL = {
@@ -405,7 +407,7 @@ class Scene:
             "WITH tick AS (UPDATE authority_clock SET epoch = epoch + 1 RETURNING epoch)"
             " UPDATE tenants SET status = %s, authority_epoch = tick.epoch FROM tick WHERE id = 'tnt_b'"
         )
-        epochs = self.house.services.authenticate.__self__._epochs
+        epochs = self.house.services.authenticate.__self__._personal_tokens._epochs
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(change, ["SUSPENDED"])
             epochs._checked_at = float("-inf")

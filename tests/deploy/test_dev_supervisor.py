@@ -12,9 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import jwt
 import psycopg
 import pytest
 import redis
+import requests
 
 from scaivault.dev import postgres, processes
 
@@ -194,6 +196,76 @@ def test_servers_of_the_users_own_are_used(dev, ports, brought):
     assert twin.end() == 1
     assert "Another `make run` works in" in twin.said
     assert (run.folder / "env").exists()
+    assert run.end(signal.SIGTERM) == 0
+
+
+def credentials(env):
+    """What the identity provider gives the client, over its own door."""
+    form = {"grant_type": "client_credentials", "scope": "secrets:read secrets:write"}
+    return requests.post(
+        f"{env['SCAIKEY_URL']}/oauth/token",
+        form,
+        auth=(env["SCAIKEY_CLIENT_ID"], env["SCAIKEY_CLIENT_SECRET"]),
+        timeout=10,
+    )
+
+
+def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports, brought):
+    run = dev(**ports, **brought).await_words(READY)
+    env = run.env
+    assert env["SCAIKEY_CLIENT_SECRET"] not in run.said
+    given = credentials(env).json()
+    token = {"Authorization": f"Bearer {given['access_token']}"}
+    assert (given["token_type"], given["expires_in"], given["scope"]) == ("Bearer", 3600, "secrets:read secrets:write")
+
+    def ask(method, path, headers, **more):
+        return requests.request(method, env["SCAIVAULT_URL"] + path, headers=headers, timeout=10, **more)
+
+    who = ask("GET", "/v1/auth/whoami", token).json()
+    assert (who["identity_id"], who["tenant_id"]) == ("sa:ci-deployer", "tnt_dev")
+    assert ask("PUT", "/v1/secrets/app/ci", token, json={"data": {"a": "b"}}).status_code == 201
+    assert ask("GET", "/v1/secrets/app/ci", token).json()["data"] == {"a": "b"}
+    assert ask("GET", "/v1/secrets/other/ci", token).status_code == 403
+
+    scaikey = run.folder / "scaikey"
+    kids = [
+        key["kid"] for key in requests.get(f"{env['SCAIKEY_URL']}/.well-known/jwks.json", timeout=10).json()["keys"]
+    ]
+    os.kill(int((scaikey / "pid").read_text()), signal.SIGUSR1)
+    kid = kids[-1]
+    while kid in kids:
+        kid = jwt.get_unverified_header(credentials(env).json()["access_token"])["kid"]
+    assert ask("GET", "/v1/auth/whoami", token).status_code == 200
+
+    mint = [
+        sys.executable,
+        "-m",
+        "scaivault.dev.scaikey",
+        "mint",
+        str(scaikey),
+        "email=alice@dev.local",
+        'groups=["readers"]',
+    ]
+    minted = subprocess.run(mint, cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout.strip()
+    assert jwt.decode(minted, options={"verify_signature": False})["groups"] == ["readers"]
+
+    wrong = {"grant_type": "client_credentials", "client_id": "ci-deployer", "client_secret": "x"}
+    refused = requests.post(f"{env['SCAIKEY_URL']}/oauth/token", wrong, timeout=10)
+    assert (refused.status_code, refused.json()) == (401, {"error": "invalid_client"})
+    right = {**wrong, "client_secret": env["SCAIKEY_CLIENT_SECRET"]}
+    assert requests.post(f"{env['SCAIKEY_URL']}/oauth/token", right, timeout=10).status_code == 200
+    too_much = requests.post(f"{env['SCAIKEY_URL']}/oauth/token", {**right, "scope": "admin"}, timeout=10)
+    assert (too_much.status_code, too_much.json()) == (400, {"error": "invalid_scope"})
+    password = requests.post(f"{env['SCAIKEY_URL']}/oauth/token", {**right, "grant_type": "password"}, timeout=10)
+    assert (password.status_code, password.json()) == (400, {"error": "unsupported_grant_type"})
+    assert modes(run.folder) == {}
+    assert run.end(signal.SIGTERM) == 0
+
+
+def test_a_scaikey_of_the_users_own_is_used(dev, ports, brought):
+    run = dev(**ports, **brought, SCAIKEY_URL="https://scaikey.example.com").await_words(READY)
+    assert not {"SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET"} & set(run.env)
+    assert not (run.folder / "scaikey").exists()
     assert run.end(signal.SIGTERM) == 0
 
 

@@ -105,6 +105,8 @@ def test_nothing_set():
         ("KMS_KEY_NAME", "projects/secret-word", "not a setting of this release"),
         ("KMS_PKCS11_TOKEN_LABEL", "secret-word", "belongs to KMS_PROVIDER=pkcs11"),
         ("SCAIKEY_URL", "secret-word", "https://"),
+        ("SCAIKEY_URL", "http://secret-word.example.com", "https://"),
+        ("SCAIKEY_AUDIENCE", "secret word", "pattern"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-word", "https://"),
     ],
 )
@@ -113,6 +115,15 @@ def test_a_wrong_value_is_named_and_not_quoted(sound, name, wrong, hint):
     assert list(found) == [name]
     assert hint in found[name]
     assert "secret-word" not in str(found)
+
+
+def test_the_identity_provider_is_asked_over_tls_and_named(sound):
+    elsewhere = {"SCAIKEY_JWKS_URL": "http://keys.example.com/jwks"}
+    assert list(faults(sound | elsewhere)) == ["SCAIKEY_JWKS_URL", "SCAIKEY_URL"]
+    local = {"SCAIKEY_URL": "http://127.0.0.1:9000", "SCAIKEY_JWKS_URL": "http://localhost:9000/jwks"}
+    assert Settings.from_env(sound | local).scaikey_url == "http://127.0.0.1:9000"
+    plain = {"SCAIKEY_URL": "http://scaikey.internal", "SCAIVAULT_ENV": "development"}
+    assert Settings.from_env(sound | plain).scaikey_audience == "scaivault"
 
 
 def test_all_faults_at_once(sound):
@@ -159,7 +170,7 @@ def token(tmp_path):
 @pytest.mark.parametrize("provider", KMS_NEEDS)
 def test_each_provider_says_at_once_all_that_it_needs(anywhere, provider):
     found = faults(anywhere | {"KMS_PROVIDER": provider})
-    assert set(found) == set(KMS_NEEDS[provider])
+    assert set(found) == {f"KMS_{name}" for name in KMS_NEEDS[provider]}
     assert all(f"required by KMS_PROVIDER={provider}" in reason for reason in found.values())
 
 
@@ -241,6 +252,9 @@ def test_documented_rate_limits_are_the_defaults():
         ({"PREVIOUS_KMS_LOCAL_KEY_FILE": "/old.key"}, "PREVIOUS_KMS_PROVIDER"),
         ({"PREVIOUS_KMS_PROVIDER": "stone", "PREVIOUS_KMS_LOCAL_KEY_FILE": "/old.key"}, "PREVIOUS_KMS_PROVIDER"),
         ({"PREVIOUS_KMS_FILE": "/old.key"}, "PREVIOUS_KMS_FILE"),
+        ({"PREVIOUS_KMS_PROVIDER": "aws"}, "PREVIOUS_KMS_KEY_ID"),
+        ({"PREVIOUS_KMS_KEY_ID": ROOT_ARN}, "PREVIOUS_KMS_PROVIDER"),
+        ({"PREVIOUS_KMS_PROVIDER": "aws", "PREVIOUS_KMS_KEY_ID": "alias/root"}, "PREVIOUS_KMS_KEY_ID"),
     ],
 )
 def test_the_previous_root_key_is_named_whole_or_not_at_all(sound, given, fault):

@@ -97,7 +97,7 @@ class AuditJournal:
             "journal_duration_ms": entry.duration_ms,
             "journal_request_id": origin.request_id,
             "journal_trace_id": origin.trace_id,
-            "journal_extra_data": _json(entry.extra) if entry.extra else "{}",
+            "journal_extra_data": _extra_data(entry),
         }
 
 
@@ -106,6 +106,14 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _UNPRINTABLE for character in text)
+
+
+def _extra_data(entry: Entry) -> str:
+    """The entry's own fields; for a delegated token, also who acted in its identity's name."""
+    delegated_by = entry.caller.principal.delegated_by
+    if delegated_by:
+        return _json({**entry.extra, "delegated_by": list(delegated_by)})
+    return _json(entry.extra) if entry.extra else "{}"
 
 
 def _json(extra: Mapping[str, Extra]) -> str:

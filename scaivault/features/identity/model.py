@@ -22,6 +22,20 @@ def identity_type_of(identity_id: str) -> IdentityType:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """What a token stands for and how it stands, as of one epoch of its tenant. Cacheable."""
+
+    principal: Principal
+    issued_at: datetime
+    ends_at: datetime
+    is_revoked: bool
+    is_suspended: bool
+    is_foreign: bool
+    """Whether the token names another partner than its tenant's."""
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRow:
     """A token with all that stands behind it, as one look-up finds it. `epoch` is its tenant's, of the same instant."""
 
@@ -41,8 +55,9 @@ class TokenRow:
     is_suspended: bool
     epoch: int
 
-    def principal(self) -> Principal:
-        return Principal(
+    def standing(self) -> Standing:
+        """What its holder is told apart by on every request."""
+        principal = Principal(
             token_id=self.id,
             partner_id=self.partner_id,
             tenant_id=self.tenant_id,
@@ -53,6 +68,15 @@ class TokenRow:
             groups=frozenset(self.groups),
             roles=frozenset(map(Role, self.roles)),
             token_expires_at=self.expires_at,
+        )
+        return Standing(
+            principal,
+            issued_at=self.created_at,
+            ends_at=self.expires_at,
+            is_revoked=self.revoked_at is not None,
+            is_suspended=self.is_suspended,
+            is_foreign=False,
+            epoch=self.epoch,
         )
 
 
@@ -103,3 +127,15 @@ class Installed:
     partner_id: str
     tenant_id: str
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The tenant a JSON web token names, and what we know there of its identity: None of each if there is none."""
+
+    partner_id: str
+    is_suspended: bool
+    epoch: int
+    display_name: str | None
+    groups: list[str] | None
+    roles: list[str] | None

@@ -8,8 +8,8 @@ from scaivault.edge.messages import Body, Duration, Name, Page, PageReply, Reply
 from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.features.identity.errors import TokenExceedsMaker, TokenNotFound, TooManyTokens
-from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, NewToken, TokenRow, TokenSummary
-from scaivault.features.identity.service import TokenOrder, TokenService
+from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, NewToken, Standing, TokenSummary
+from scaivault.features.identity.service.tokens import TokenOrder, TokenService
 from scaivault.kernel.caller import Caller, Scope
 
 
@@ -110,8 +110,8 @@ class TokenRoutes:
         )
 
     def introspect(self, caller: Caller, body: IntrospectBody) -> Introspection:
-        row = self._tokens.introspect(caller, body.token)
-        return _introspection(row) if row else Introspection()
+        standing = self._tokens.introspect(caller, body.token)
+        return _introspection(standing) if standing else Introspection()
 
     def create(self, caller: Caller, body: CreateTokenBody) -> CreatedToken:
         order = TokenOrder(
@@ -138,14 +138,15 @@ class TokenRoutes:
         return Answer(None, 204)
 
 
-def _introspection(row: TokenRow) -> ActiveToken:
+def _introspection(standing: Standing) -> ActiveToken:
+    who = standing.principal
     return ActiveToken(
-        identity_id=row.identity_id,
-        identity_type=row.identity_type,
-        tenant_id=row.tenant_id,
-        scopes=row.scopes,
-        expires_at=row.expires_at,
-        issued_at=row.created_at,
+        identity_id=who.identity_id,
+        identity_type=who.identity_type,
+        tenant_id=who.tenant_id,
+        scopes=sorted(who.scopes),
+        expires_at=who.token_expires_at,
+        issued_at=standing.issued_at,
     )
 
 

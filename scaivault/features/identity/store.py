@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from scaivault.features.identity.model import Identity, TenantRow, TokenRow, TokenSummary, identity_type_of
+from scaivault.features.identity.model import Home, Identity, TenantRow, TokenRow, TokenSummary, identity_type_of
 from scaivault.storage.database import Session
 
 
@@ -39,6 +39,25 @@ def find_token(session: Session, digest: bytes) -> TokenRow | None:
          WHERE tokens.digest = %(digest)s
         """,
         digest=digest,
+    )
+
+
+def find_home(session: Session, tenant_id: str, identity_id: str) -> Home | None:
+    """The tenant, and its identity of that id if it has one. A shared space is nobody's home."""
+    return session.one(
+        Home,
+        """
+        SELECT tenants.partner_id, identities.display_name, identities.groups, identities.roles,
+               (tenants.status, partners.status, coalesce(identities.status, 'ACTIVE'))
+               <> ('ACTIVE', 'ACTIVE', 'ACTIVE') AS is_suspended,
+               tenants.authority_epoch AS epoch
+          FROM tenants
+          JOIN partners ON partners.id = tenants.partner_id
+          LEFT JOIN identities ON identities.tenant_id = tenants.id AND identities.id = %(identity_id)s
+         WHERE tenants.id = %(tenant_id)s AND NOT tenants.is_shared_space
+        """,
+        tenant_id=tenant_id,
+        identity_id=identity_id,
     )
 
 
@@ -176,6 +195,23 @@ def add_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
         VALUES (%(tenant_id)s, %(id)s, %(identity_type)s, %(display_name)s, %(groups)s, %(roles)s)
             ON CONFLICT ON CONSTRAINT identities_pkey
             DO UPDATE SET display_name = excluded.display_name, groups = excluded.groups, roles = excluded.roles
+        """,
+        tenant_id=tenant_id,
+        id=identity.id,
+        identity_type=identity_type_of(identity.id).value,
+        display_name=identity.display_name,
+        groups=sorted(identity.groups),
+        roles=sorted(identity.roles),
+    )
+
+
+def add_missing_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
+    """Add the identity, or leave the one of that id as it is."""
+    tx.run(
+        """
+        INSERT INTO identities (tenant_id, id, identity_type, display_name, groups, roles)
+        VALUES (%(tenant_id)s, %(id)s, %(identity_type)s, %(display_name)s, %(groups)s, %(roles)s)
+            ON CONFLICT ON CONSTRAINT identities_pkey DO NOTHING
         """,
         tenant_id=tenant_id,
         id=identity.id,

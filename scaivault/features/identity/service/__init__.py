@@ -1,0 +1,1 @@
+"""Who is calling: what a token stands for, personal access tokens, and the first installation."""

@@ -1,0 +1,154 @@
+"""How the issuer's claims read in our words. Each is held to the form it must have before it goes anywhere."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from scaivault.crypto.jwt.verification import LEEWAY, Claims, instant
+from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, USER_ID, Home, identity_type_of
+from scaivault.kernel.caller import Principal, Role, Scope
+from scaivault.kernel.errors import TenantAccessDenied, TokenInvalid
+
+MAX_DELEGATIONS = 3
+MAX_GROUPS = 500
+_ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
+_IDENTITY = re.compile(f"{USER_ID}|{SERVICE_ACCOUNT_ID}", re.ASCII)
+_GROUP = re.compile(GROUP_ID, re.ASCII)
+# Never one that a personal token could have, with which it would be taken for that token's offspring.
+_TOKEN_ID = re.compile(r"(?!tok_)[A-Za-z0-9._:-]{1,100}", re.ASCII)
+_ACTOR = re.compile(r"[!-~]{1,200}", re.ASCII)
+_SCOPES: Final = frozenset(Scope)
+_ROLES: Final = frozenset(Role)
+# Methods that take something one has; a password and a mail are what one knows and may have shared.
+_MFA_METHODS: Final = frozenset({"mfa", "otp", "hwk"})
+_MAX_NAME = 200
+
+Named = Mapping[str, Any]
+
+
+def tenant_of(named: Named) -> str:
+    """The tenant the token is about. TenantAccessDenied if a platform's token is about none: it has to say which."""
+    if "tenant_id" not in named:
+        if roles_of(named) & {Role.SUPER_ADMIN, Role.PARTNER_ADMIN}:
+            raise TenantAccessDenied
+        raise TokenInvalid
+    tenant_id = named["tenant_id"]
+    if not isinstance(tenant_id, str) or _ID.fullmatch(tenant_id) is None:
+        raise TokenInvalid
+    return tenant_id
+
+
+def names_another_partner(named: Named, partner_id: str) -> bool:
+    """Whether the token says that its tenant belongs to another partner. The issuer writes `prt_` for our `ptn_`."""
+    said = _optional_text(named, "partner_id")
+    return said is not None and partner_id not in {said, re.sub("^prt_", "ptn_", said)}
+
+
+def identity_of(named: Named) -> str:
+    """`sa:<client>` for a client's own token, else `user:<email>` or `user:<sub>`; TokenInvalid if it is no such id."""
+    subject, client_id, email = (_optional_text(named, name) for name in ("sub", "client_id", "email"))
+    if named.get("token_type") == "client_credentials" or (client_id is not None and client_id == subject):
+        identity_id = f"sa:{subject if client_id is None else client_id}"
+    elif email is not None and named.get("email_verified") is not False:
+        identity_id = f"user:{email}"
+    else:
+        identity_id = f"user:{subject}"
+    if _IDENTITY.fullmatch(identity_id) is None:
+        raise TokenInvalid
+    return identity_id
+
+
+def roles_of(named: Named) -> frozenset[Role]:
+    """The roles among `role` and `roles` that we know."""
+    return frozenset(Role(role) for role in _texts(named, "role", "roles") if role in _ROLES)
+
+
+def principal_of(
+    claims: Claims, home: Home, tenant_id: str, identity_id: str, default_token_id: str, now: datetime
+) -> Principal:
+    """Who the token speaks for: what its issuer says, and what we know of the same identity besides."""
+    named = claims.named
+    return Principal(
+        token_id=_matching(named.get("jti"), _TOKEN_ID) or default_token_id,
+        partner_id=home.partner_id,
+        tenant_id=tenant_id,
+        identity_id=identity_id,
+        identity_type=identity_type_of(identity_id),
+        display_name=_display_name(named.get("name")) or home.display_name or identity_id,
+        scopes=_scopes(named),
+        groups=_groups(named) | frozenset(home.groups or ()),
+        roles=roles_of(named) | frozenset(map(Role, home.roles or ())),
+        token_expires_at=claims.expires_at,
+        mfa_verified_at=_mfa_verified_at(named, now),
+        delegated_by=tuple(_actors(named.get("act"))),
+    )
+
+
+def _scopes(named: Named) -> frozenset[Scope]:
+    said = named.get("scope", "")
+    if not isinstance(said, str):
+        raise TokenInvalid
+    return frozenset(Scope(scope) for scope in said.split(" ") if scope in _SCOPES)
+
+
+def _groups(named: Named) -> frozenset[str]:
+    said = _texts(named, "groups")
+    if len(said) > MAX_GROUPS:
+        raise TokenInvalid
+    spelled = (group if group.startswith("group:") else f"group:{group}" for group in said)
+    # One that no binding could name binds to nothing.
+    return frozenset(group for group in spelled if _GROUP.fullmatch(group))
+
+
+def _texts(named: Named, *names: str) -> list[str]:
+    """The texts of claims that are a text or a list of texts; TokenInvalid if one is anything else."""
+    found: list[str] = []
+    for name in names:
+        said = named.get(name, [])
+        listed = [said] if isinstance(said, str) else said
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            raise TokenInvalid
+        found += listed
+    return found
+
+
+def _mfa_verified_at(named: Named, now: datetime) -> datetime | None:
+    name = "mfa_verified_at" if "mfa_verified_at" in named else "auth_time"
+    if name == "auth_time" and _MFA_METHODS.isdisjoint(_texts(named, "amr")):
+        return None
+    verified_at = instant(named, name)
+    # From the future it would stay fresh for as long as the issuer's clock is wrong.
+    if verified_at is not None and verified_at > now + LEEWAY:
+        raise TokenInvalid
+    return verified_at
+
+
+def _actors(act: object) -> Iterator[str]:
+    """Who acts, nearest first (RFC 8693, 4.1); TokenInvalid if that can not be told or the chain is too long."""
+    for _ in range(MAX_DELEGATIONS):
+        if act is None:
+            return
+        subject = _matching(act.get("sub"), _ACTOR) if isinstance(act, dict) else None
+        if subject is None or not isinstance(act, dict):
+            raise TokenInvalid
+        yield subject
+        act = act.get("act")
+    if act is not None:
+        raise TokenInvalid
+
+
+def _matching(said: object, form: re.Pattern[str]) -> str | None:
+    return said if isinstance(said, str) and form.fullmatch(said) else None
+
+
+def _optional_text(named: Named, name: str) -> str | None:
+    """A claim that is a text or not there; TokenInvalid if it is anything else: True would read as a name too."""
+    said = named.get(name)
+    if said is not None and not isinstance(said, str):
+        raise TokenInvalid
+    return said
+
+
+def _display_name(said: object) -> str | None:
+    return said if isinstance(said, str) and 1 <= len(said) <= _MAX_NAME and said.isprintable() else None

@@ -1,0 +1,178 @@
+"""Fetching a document: bounded in time and size, from where we asked and from nowhere else."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+from scaivault.kernel.hosts import is_loopback
+from scaivault.outbound.errors import NoDocument, NothingThere
+
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 2.0
+TOTAL_SECONDS = 5.0
+CHUNK_BYTES = 16_384
+OK, NOT_FOUND, GONE = 200, 404, 410
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=([0-9]{1,9})(?:$|[\s,])", re.ASCII | re.IGNORECASE)
+_NOT_TO_BE_KEPT = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?:$|[\s,=])", re.ASCII | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What was found, and for how long its sender says that it holds; None if it does not say."""
+
+    body: bytes = field(repr=False)
+    max_age_seconds: int | None
+
+
+class DocumentFetcher:
+    """GET of a document over HTTPS; over plain HTTP from this machine, or anywhere if `plain_http_is_allowed`.
+
+    Each fetch has a session of its own: no cookie and no connection is kept. Proxies, certificate bundles and
+    passwords named by the environment are not for us, and a redirect is no document.
+    """
+
+    def __init__(self, *, plain_http_is_allowed: bool) -> None:
+        self._plain_http_is_allowed = plain_http_is_allowed
+
+    def fetch(self, url: str, max_bytes: int) -> Document:
+        """The document at `url`. NothingThere if the server says so, NoDocument whatever else goes wrong."""
+        deadline = time.monotonic() + TOTAL_SECONDS
+        try:
+            self._check(url)
+            with _cut_off_after(TOTAL_SECONDS) as cut_off, requests.Session() as session:
+                session.trust_env = False
+                session.mount("http://", _WatchedAdapter(cut_off))
+                session.mount("https://", _WatchedAdapter(cut_off))
+                return _fetch(session, url, max_bytes, deadline)
+        except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
+            raise NoDocument from failure
+
+    def _check(self, url: str) -> None:
+        parts = urlsplit(url)
+        is_plain = parts.scheme == "http" and (self._plain_http_is_allowed or is_loopback(parts.hostname or ""))
+        if not is_plain and parts.scheme != "https":
+            raise NoDocument("Documents are fetched over HTTPS.")
+
+
+def _fetch(session: requests.Session, url: str, max_bytes: int, deadline: float) -> Document:
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "scaivault"}
+    timeouts = (CONNECT_SECONDS, READ_SECONDS)
+    with session.get(url, headers=headers, timeout=timeouts, allow_redirects=False, stream=True) as response:
+        if response.status_code in {NOT_FOUND, GONE}:
+            raise NothingThere
+        # Compressed was not asked for; unpacked it could be any size.
+        if response.status_code != OK or response.headers.get("Content-Encoding", "identity") != "identity":
+            raise NoDocument
+        return Document(_body(response, max_bytes, deadline), _max_age(response.headers.get("Cache-Control", "")))
+
+
+def _body(response: requests.Response, max_bytes: int, deadline: float) -> bytes:
+    body = b""
+    # read1 gives what has come: read would wait for a whole chunk, for as long as single bytes drip in.
+    while some := response.raw.read1(CHUNK_BYTES):
+        body += some
+        if len(body) > max_bytes or time.monotonic() > deadline:
+            raise NoDocument
+    # What was cut off looks to the parser like a head, or a body without a length, that has come to its end.
+    if response.raw.length_remaining or time.monotonic() > deadline:
+        raise NoDocument
+    return body
+
+
+def _max_age(cache_control: str) -> int | None:
+    if _NOT_TO_BE_KEPT.search(cache_control):
+        return 0
+    match = _MAX_AGE.search(cache_control)
+    return int(match[1]) if match else None
+
+
+class _CutOff:
+    """Ends connections at an instant, whatever they are in the middle of.
+
+    Time-outs of a socket are for each read; a server that sends its head byte by byte would hold us for days.
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+        self._sockets = ExitStack()
+        self._watched: list[socket.socket] = []
+        self._is_over = False
+
+    def watch(self, connection: socket.socket) -> None:
+        """Have this connection end too. A duplicate is kept: TLS takes the descriptor of the first away."""
+        duplicate = connection.dup()
+        with self._turn:
+            self._watched.append(self._sockets.enter_context(duplicate))
+            if self._is_over:
+                _shut(duplicate)
+
+    def end(self) -> None:
+        with self._turn:
+            self._is_over = True
+            for connection in self._watched:
+                _shut(connection)
+
+    def close(self) -> None:
+        with self._turn:
+            self._watched.clear()
+            self._sockets.close()
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it has ended by itself
+
+
+@contextmanager
+def _cut_off_after(seconds: float) -> Iterator[_CutOff]:
+    cut_off = _CutOff()
+    timer = threading.Timer(seconds, cut_off.end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield cut_off
+    finally:
+        timer.cancel()
+        cut_off.close()
+
+
+class _WatchedConnection(HTTPConnection):
+    def __init__(self, *arguments: Any, cut_off: _CutOff, **named: Any) -> None:  # noqa: ANN401 - urllib3's own
+        super().__init__(*arguments, **named)
+        self._cut_off = cut_off
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        self._cut_off.watch(connection)
+        return connection
+
+
+class _WatchedTlsConnection(_WatchedConnection, HTTPSConnection):
+    pass
+
+
+class _WatchedAdapter(HTTPAdapter):
+    """Has every connection watched from its first byte on, before TLS and head."""
+
+    def __init__(self, cut_off: _CutOff) -> None:
+        self._cut_off = cut_off
+        super().__init__(max_retries=0)
+
+    def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as above
+        pool: Any = super().get_connection_with_tls_context(*arguments, **named)
+        pool.ConnectionCls = _WatchedTlsConnection if pool.scheme == "https" else _WatchedConnection
+        pool.conn_kw["cut_off"] = self._cut_off
+        return pool
