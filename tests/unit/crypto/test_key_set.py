@@ -73,7 +73,6 @@ def test_what_a_key_is_for_may_be_said_or_not(more):
         None,
         [],
     ],
-    ids=ascii,
 )
 def test_an_unfit_key_is_left_out_and_the_others_are_not(entry):
     assert keys(entry, jwk(ed_key(), "good")).keys() == {"good"}
