@@ -232,8 +232,14 @@ class TestMetadata:
 
     def test_checks_the_version_it_is_based_on(self, ada):
         ada.write("app/db")
-        answer = ada.patch(f"{DB}:metadata", {"metadata": {}}, headers={"If-Match": '"2"'})
+        answer = ada.patch(f"{DB}:metadata", {"metadata": {"owner": "me"}}, headers={"If-Match": '"2"'})
         assert error(answer) == "version_conflict"
+
+    @pytest.mark.parametrize("body", [{}, {"metadata": {}}, {"options": {}}, {"metadata": {}, "options": {}}])
+    def test_what_changes_nothing_is_refused(self, ada, body):
+        before = ada.write("app/db")["created_at"]
+        assert error(ada.patch(f"{DB}:metadata", body)) == "validation_error"
+        assert ada.get(f"{DB}:metadata").json["updated_at"] == before
 
     def test_needs_no_right_to_read_the_value(self, house, ada):
         ada.write("app/db")

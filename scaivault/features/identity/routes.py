@@ -11,6 +11,7 @@ from scaivault.features.identity.errors import TokenExceedsMaker, TokenNotFound,
 from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, NewToken, Standing, TokenSummary
 from scaivault.features.identity.service.tokens import TokenOrder, TokenService
 from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.errors import InvalidDuration
 
 
 class WhoAmI(Reply):
@@ -190,7 +191,7 @@ def routes(tokens: TokenService, cursors: Cursors) -> Routes:
                 body=CreateTokenBody,
                 reply=CreatedToken,
                 status=201,
-                errors=(TokenExceedsMaker, TooManyTokens),
+                errors=(InvalidDuration, TokenExceedsMaker, TooManyTokens),
             ),
             Route("GET", "/v1/auth/tokens", at.list, "List tokens", query=Page, reply=TokenPage),
             Route(

@@ -19,7 +19,7 @@ from scaivault.features.secrets.routes.messages import (
 from scaivault.features.secrets.service.batch import BatchService
 from scaivault.features.secrets.service.listing import ListService
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import InvalidCursor, InvalidGlob, InvalidPath
+from scaivault.kernel.errors import InvalidCursor, InvalidDuration, InvalidGlob, InvalidPath
 from scaivault.kernel.ports import Clock
 
 
@@ -65,7 +65,7 @@ def collection_table(listing: ListService, batch: BatchService, cursors: Cursors
             Scope.SECRETS_LIST,
             query=ListQuery,
             reply=SecretPage,
-            errors=(InvalidCursor, InvalidPath, InvalidSecretType),
+            errors=(InvalidCursor, InvalidDuration, InvalidPath, InvalidSecretType),
         ),
         Route(
             "POST",

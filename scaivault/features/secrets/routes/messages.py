@@ -102,6 +102,12 @@ class MetadataBody(Body):
     metadata: Metadata = Metadata()
     options: SecretOptions = SecretOptions()
 
+    @model_validator(mode="after")
+    def _changes_something(self) -> "MetadataBody":
+        if not (self.metadata.model_fields_set or self.metadata.model_extra or self.options.model_fields_set):
+            raise ValueError("give metadata or options to change")
+        return self
+
 
 class RollbackBody(Body):
     version: Annotated[int, Field(ge=1, le=2**31 - 1)]

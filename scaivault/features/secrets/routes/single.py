@@ -29,7 +29,7 @@ from scaivault.features.secrets.routes.messages import (
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import InvalidPath, IpNotAllowed, MfaRequired, TimeWindowViolation
+from scaivault.kernel.errors import InvalidDuration, InvalidPath, IpNotAllowed, MfaRequired, TimeWindowViolation
 from scaivault.kernel.paths import parse_path
 
 
@@ -89,7 +89,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
     one = "/v1/secrets/<secret:path>"
     conditions = (IpNotAllowed, MfaRequired, TimeWindowViolation)
     absent = (SecretNotFound, InvalidPath, *conditions)
-    writing = (VersionConflict, SecretExists, InvalidSecretType, InvalidPath, *conditions)
+    writing = (VersionConflict, SecretExists, InvalidSecretType, InvalidDuration, InvalidPath, *conditions)
     return (
         Route(
             "GET",
@@ -143,7 +143,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             Scope.SECRETS_WRITE,
             body=MetadataBody,
             reply=MetadataReply,
-            errors=(*absent, VersionConflict),
+            errors=(*absent, VersionConflict, InvalidDuration),
             takes_if_match=True,
         ),
         Route(
