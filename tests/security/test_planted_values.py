@@ -140,6 +140,8 @@ class Teller:
             body = operation.body_for(**self.variables)
             if body and "data" in body:
                 body = {"data": {"key": self.new("data"), "nested": [{self.new("a key"): self.new("data")}]}}
+            if body and "subject_token" in body:
+                body = {**body, "subject_token": self.new("a foreign token", "eyJhbGciOiJFUzI1NiJ9.{}.x")}
             if body and "token" in body:
                 body = {"token": self.new("a token looked into", "skt_{}")}
             self.ask(operation, "as it is meant", body)
@@ -335,6 +337,7 @@ WHERE = [
     "table tenant_keys",
     "table tenants",
     "table tokens",
+    "table trusts",
     "table users",
 ]
 
