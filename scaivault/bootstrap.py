@@ -67,6 +67,7 @@ from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
+from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
 from scaivault.settings import RootKey, Settings
 from scaivault.storage.database import Database
@@ -267,7 +268,10 @@ def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: 
         base.database, base.journal, base.guard, base.clock, plain_http_is_allowed=settings.development
     )
     issuers = TrustedIssuers(
-        DocumentFetcher(plain_http_is_allowed=settings.development),
+        DocumentFetcher(
+            plain_http_is_allowed=settings.development,
+            egress=Egress(settings.egress_allow, loopback_is_allowed=settings.development),
+        ),
         monotonic,
         partial(base.log, "warn", "trusted_keys_not_fetched"),
     )
