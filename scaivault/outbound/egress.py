@@ -25,8 +25,8 @@ class Egress:
         self._allowed = tuple(allowed)
         self._loopback_is_allowed = loopback_is_allowed
 
-    def resolve(self, host: str, port: int) -> str:
-        """The address to connect to for this host. NoDocument unless all it resolves to may be gone to."""
+    def resolve(self, host: str, port: int) -> Sequence[str]:
+        """The addresses to try for this host, in order. NoDocument unless all it resolves to may be gone to."""
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as failure:
@@ -35,7 +35,7 @@ class Egress:
         addresses = [str(each[4][0]).partition("%")[0] for each in found]
         if not addresses or not all(self.is_open(ip_address(address)) for address in addresses):
             raise NoDocument
-        return addresses[0]
+        return list(dict.fromkeys(addresses))
 
     def is_open(self, address: Address) -> bool:
         """Whether connections may go there."""

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -172,11 +172,15 @@ class _WatchedConnection(HTTPConnection):
     def _connected(self) -> socket.socket:
         if self._egress is None:
             return super()._new_conn()
-        # To the very address that was looked at: asked again, the name could have another one. It is put back before
-        # TLS and the Host header, which are about the name.
+        # To the very addresses that were looked at: asked again, the name could have others. It is put back before TLS
+        # and the Host header, which are about the name.
         name = self.host
-        self.host = self._egress.resolve(name, self.port)
+        *others, last = self._egress.resolve(name, self.port)
         try:
+            for self.host in others:
+                with suppress(HTTPError):
+                    return super()._new_conn()
+            self.host = last
             return super()._new_conn()
         finally:
             self.host = name

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from scaivault.app import create_app
 from scaivault.bootstrap import build
 from scaivault.crypto.kms.local import write_key_file
+from scaivault.features.identity.service import exchange as exchange_service
 from scaivault.kernel.caller import Role, Scope
 from tests.house import OTHER_TENANT, TENANT, House, furnish, opened
 from tests.issuer import JWKS, Provider, as_json, b64, compact, rsa_key
@@ -212,6 +213,33 @@ def test_a_scope_can_not_ask_for_more(house, ada, cluster, asked):
 def test_a_scope_that_is_none_is_a_malformed_request(house, ada, cluster, asked):
     ada.post(TRUSTS, trust(cluster))
     assert error(exchange(house, kubernetes(cluster), scope=asked)) == (422, "validation_error")
+
+
+def test_those_that_ended_a_day_ago_are_forgotten(house, ada, cluster):
+    ada.post(TRUSTS, trust(cluster))
+    for _ in range(3):
+        exchange(house, kubernetes(cluster))
+    house.clock.forward(days=1, seconds=500)
+    exchange(house, kubernetes(cluster))
+    assert count_of(ada, "sa:payments") == 4
+    house.clock.forward(seconds=200)
+    exchange(house, kubernetes(cluster))
+    assert count_of(ada, "sa:payments") == 2
+
+
+def count_of(ada, identity_id):
+    return [each["identity_id"] for each in ada.get("/v1/auth/tokens").json["tokens"]].count(identity_id)
+
+
+def test_there_is_an_end_to_how_many_are_in_force(house, ada, cluster, monkeypatch):
+    """Told to whom the trust speaks for; and another's tokens, made by hand, are not counted with them."""
+    monkeypatch.setattr(exchange_service, "MAX_LIVE_EXCHANGED", 2)
+    ada.post(TRUSTS, trust(cluster))
+    assert [exchange(house, kubernetes(cluster)).status_code for _ in range(3)] == [200, 200, 409]
+    assert error(exchange(house, kubernetes(cluster))) == (409, "too_many_tokens")
+    assert error(exchange(house, kubernetes(cluster, aud="x"))) == (401, "token_invalid")
+    house.clock.forward(seconds=601)
+    assert exchange(house, kubernetes(cluster)).status_code == 200
 
 
 def test_a_deleted_trust_takes_what_it_gave_with_it_and_what_was_made_with_that(house, ada, cluster):

@@ -418,3 +418,22 @@ def count_live_exchanged(session: Session, tenant_id: str, trust_id: str, now: d
         now=now,
     )
     return row.count if row else 0
+
+
+def remove_exchanged_before(tx: Session, tenant_id: str, trust_id: str, instant: datetime, limit: int) -> int:
+    """Forget tokens of a trust that ended before; how many there were. Those that another exchange forgets are its."""
+    return tx.run(
+        """
+        DELETE FROM tokens
+         WHERE tenant_id = %(tenant_id)s
+           AND id IN (SELECT id
+                        FROM tokens
+                       WHERE tenant_id = %(tenant_id)s AND parent_id = %(trust_id)s AND expires_at < %(instant)s
+                       LIMIT %(limit)s
+                         FOR UPDATE SKIP LOCKED)
+        """,
+        tenant_id=tenant_id,
+        trust_id=trust_id,
+        instant=instant,
+        limit=limit,
+    )

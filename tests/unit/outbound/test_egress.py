@@ -1,14 +1,22 @@
 """What a tenant's administrator names must not lead inside: by whatever spelling, name or change of mind."""
 
+import contextlib
 import socket
+import ssl
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 
 import pytest
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.errors import NoDocument
 from scaivault.outbound.http import DocumentFetcher
-from tests.issuer import answer
+from tests.issuer import answer, ec_key
 
 CLOSED = Egress((), loopback_is_allowed=False)
 
@@ -108,3 +116,43 @@ def test_the_address_that_was_looked_at_is_the_one_that_is_gone_to(provider, mon
     document = fetcher.fetch(f"http://rebinding.example:{port}/document", 1_000)
     assert document.body == f"rebinding.example:{port}".encode()
     assert asked.count("rebinding.example") == 1
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer(provider, monkeypatch):
+    """Nobody listens on the first."""
+    monkeypatch.setattr(socket, "getaddrinfo", resolving("two.example", found("127.7.7.7", "127.0.0.1")))
+    provider.instead["/document"] = lambda handler: answer(handler, handler.headers["Host"].encode())
+    port = provider.url.rpartition(":")[2]
+    fetcher = DocumentFetcher(plain_http_is_allowed=True, egress=Egress((), loopback_is_allowed=True))
+    assert fetcher.fetch(f"http://two.example:{port}/document", 1_000).body == f"two.example:{port}".encode()
+
+
+def test_the_certificate_is_the_names_and_not_the_addresss(provider, monkeypatch, tmp_path):
+    key, subject = ec_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer.example")])
+    now = datetime.now(UTC)  # noqa: TID251 - TLS looks at the real clock
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("issuer.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file, bundle = tmp_path / "server.pem", tmp_path / "bundle.pem"
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    bundle.write_bytes(certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    provider._server.socket = context.wrap_socket(provider._server.socket, server_side=True)
+    provider.instead["/document"] = lambda handler: answer(handler, b"{}")
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(bundle))
+    port = provider.url.rpartition(":")[2]
+    fetcher = DocumentFetcher(plain_http_is_allowed=False, egress=Egress((), loopback_is_allowed=True))
+    for name in ("issuer.example", "other.example"):
+        monkeypatch.setattr(socket, "getaddrinfo", resolving(name, found("127.0.0.1")))
+        with contextlib.nullcontext() if name == "issuer.example" else pytest.raises(NoDocument):
+            assert fetcher.fetch(f"https://{name}:{port}/document", 1_000).body == b"{}"
+    assert provider.asked == ["/document"]
+
+
+def resolving(name, addresses):
+    real = socket.getaddrinfo
+    return lambda host, *more, **named: addresses if host == name else real(host, *more, **named)

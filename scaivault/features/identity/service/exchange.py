@@ -27,6 +27,10 @@ from scaivault.kernel.ports import Clock, Journal
 from scaivault.storage.database import Database, Session
 
 EXCHANGE_ID = "system:exchange"
+ENDED_KEPT = timedelta(days=1)
+"""How long a token that has ended is still told that it has expired. The trail keeps of it what there is to keep."""
+MOST_FORGOTTEN = 20
+"""At an exchange. More than one, so that they do not become more and more."""
 # GitHub's headers have the thumbprint of a certificate. It brings no key along, and we have ours by the kid.
 _BESIDE = frozenset({"x5t"})
 
@@ -164,6 +168,7 @@ class ExchangeService:
             if not store.is_trusted(tx, tenant_id, trust.id):
                 raise ExchangeRefused("trust_deleted")
             store.add_missing_identity(tx, tenant_id, Identity(trust.identity_id, trust.identity_id))
+            store.remove_exchanged_before(tx, tenant_id, trust.id, now - ENDED_KEPT, MOST_FORGOTTEN)
             if store.count_live_exchanged(tx, tenant_id, trust.id, now) >= MAX_LIVE_EXCHANGED:
                 raise TooManyTokens
             store.add_token(tx, tenant_id, summary, digest, trust.id)
