@@ -171,7 +171,7 @@ def existing(ada, pat, room):
     bound = {"identity_type": "user", "identity_id": f"user:{room}"}
     binding = ada.post(f"/v1/policies/{policy.json['id']}/bindings", bound)
     token = ada.post("/v1/auth/tokens", {"name": room, "scopes": ["secrets:list"]})
-    trust = ada.post("/v1/auth/trusts", {**TRUST, "name": room})
+    trust = ada.post("/v1/auth/trusts", {**TRUST, "name": f"{room} there"})
     yield {
         "path": f"{room}/db",
         "policy_id": policy.json["id"],
