@@ -37,11 +37,14 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.authenticator import Authenticator
+from scaivault.features.identity.service.exchange import ExchangeService
 from scaivault.features.identity.service.installer import Installer
 from scaivault.features.identity.service.issuer_keys import IssuerKeys, KeySource
 from scaivault.features.identity.service.personal_tokens import PersonalTokens
 from scaivault.features.identity.service.tenancy import Tenancy
 from scaivault.features.identity.service.tokens import TokenService
+from scaivault.features.identity.service.trusted_issuers import TrustedIssuers
+from scaivault.features.identity.service.trusts import TrustService
 from scaivault.features.identity.service.web_tokens import WebTokens
 from scaivault.features.policies import routes as policy_routes
 from scaivault.features.policies.service.guard import PolicyGuard
@@ -64,6 +67,7 @@ from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
+from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
 from scaivault.settings import RootKey, Settings
 from scaivault.storage.database import Database
@@ -168,7 +172,7 @@ def build(
         _secrets(base, base.guard, notes),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
-        identity_routes.routes(tokens, base.cursors),
+        _identity(settings, base, tokens, monotonic),
         _directory(settings, base, tenancy),
         audit_routes.routes(audit, base.cursors),
     ]
@@ -257,6 +261,22 @@ def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic:
     return Authenticator(
         base.journal, base.clock, tenancy, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
     )
+
+
+def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: Callable[[], float]) -> Routes:
+    trusts = TrustService(
+        base.database, base.journal, base.guard, base.clock, plain_http_is_allowed=settings.development
+    )
+    issuers = TrustedIssuers(
+        DocumentFetcher(
+            plain_http_is_allowed=settings.development,
+            egress=Egress(settings.egress_allow, loopback_is_allowed=settings.development),
+        ),
+        monotonic,
+        partial(base.log, "warn", "trusted_keys_not_fetched"),
+    )
+    exchange = ExchangeService(base.database, base.journal, issuers, base.hasher, base.clock)
+    return identity_routes.routes(tokens, trusts, exchange, base.cursors)
 
 
 def _journal_refusal(

@@ -198,6 +198,7 @@ class Settings(BaseModel):
     tls_cert_file: FilePath | None = None
     tls_key_file: FilePath | None = None
     trusted_proxies: Networks = ()
+    egress_allow: Networks = ()
 
     web_concurrency: Annotated[int, Field(ge=1, le=256)] = 2
     web_threads: Annotated[int, Field(ge=1, le=256)] = 8

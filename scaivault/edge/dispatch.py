@@ -96,7 +96,10 @@ def categories(tables: Iterable[Routes]) -> dict[str, str]:
 def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Callable[..., Response]:
     def open_to_all(**variables: object) -> Response:
         environ = request.environ
-        return _render(route, route.view(**variables, **_inputs(route, environ, _body(_read(route, environ)))))
+        origin = {"origin": current().origin} if route.proves_itself else {}
+        return _render(
+            route, route.view(**variables, **origin, **_inputs(route, environ, _body(_read(route, environ))))
+        )
 
     def for_callers(*, acting_tenant: str | None = None, **variables: object) -> Response:
         environ, exchange = request.environ, current()

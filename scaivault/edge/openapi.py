@@ -192,6 +192,8 @@ def _failures(route: Route) -> dict[int, set[str]]:
         kinds += [errors.ValidationFailed]
     if route.signature is not None:
         kinds += [errors.Unauthenticated, errors.TokenInvalid]
+    if route.proves_itself:
+        kinds += [errors.TokenInvalid]
     if not route.is_open:
         kinds += [errors.Unauthenticated, errors.TokenInvalid, errors.TokenExpired, errors.TokenRevoked]
         kinds += [errors.AccessDenied, errors.InsufficientScope, errors.TenantAccessDenied]

@@ -42,7 +42,8 @@ class Route:
     `reply` that can be one of several messages is documented as their RootModel. With `takes_if_match` the view gets
     the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
     are documented beside `status`, `text_types` of an answer that is no JSON. An open route with a
-    `signature` has its body checked before anything of it is parsed, and its view is given the `origin`.
+    `signature` has its body checked before anything of it is parsed, and its view is given the `origin`; so is that of
+    an open route that `proves_itself`, by a token in its body.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Route:
     errors: Sequence[type[VaultError]] = ()
     is_open: bool = False
     signature: Signature | None = None
+    proves_itself: bool = False
     max_body_bytes: int = 64 * 1024
     takes_if_match: bool = False
     category: str | None = None

@@ -28,6 +28,8 @@ class Action(StrEnum):
     REQUEST_REFUSED = "request_refused"
     TOKEN_CREATE = "token_create"  # noqa: S105 - an action's name
     TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name
+    TRUST_CREATE = "trust_create"
+    TRUST_DELETE = "trust_delete"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from scaivault.kernel.hosts import is_loopback
+from scaivault.outbound.egress import Egress
 from scaivault.outbound.errors import NoDocument, NothingThere
 
 CONNECT_SECONDS = 2.0
@@ -39,11 +40,13 @@ class DocumentFetcher:
     """GET of a document over HTTPS; over plain HTTP from this machine, or anywhere if `plain_http_is_allowed`.
 
     Each fetch has a session of its own: no cookie and no connection is kept. Proxies, certificate bundles and
-    passwords named by the environment are not for us, and a redirect is no document.
+    passwords named by the environment are not for us, and a redirect is no document. With an `egress` it goes where
+    that lets it; without one anywhere, which is for addresses that the operator gave.
     """
 
-    def __init__(self, *, plain_http_is_allowed: bool) -> None:
+    def __init__(self, *, plain_http_is_allowed: bool, egress: Egress | None = None) -> None:
         self._plain_http_is_allowed = plain_http_is_allowed
+        self._egress = egress
 
     def fetch(self, url: str, max_bytes: int) -> Document:
         """The document at `url`. NothingThere if the server says so, NoDocument whatever else goes wrong."""
@@ -52,8 +55,8 @@ class DocumentFetcher:
             self._check(url)
             with _cut_off_after(TOTAL_SECONDS) as cut_off, requests.Session() as session:
                 session.trust_env = False
-                session.mount("http://", _WatchedAdapter(cut_off))
-                session.mount("https://", _WatchedAdapter(cut_off))
+                session.mount("http://", _WatchedAdapter(cut_off, self._egress))
+                session.mount("https://", _WatchedAdapter(cut_off, self._egress))
                 return _fetch(session, url, max_bytes, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
             raise NoDocument from failure
@@ -150,14 +153,37 @@ def _cut_off_after(seconds: float) -> Iterator[_CutOff]:
 
 
 class _WatchedConnection(HTTPConnection):
-    def __init__(self, *arguments: Any, cut_off: _CutOff, **named: Any) -> None:  # noqa: ANN401 - urllib3's own
+    def __init__(
+        self,
+        *arguments: Any,  # noqa: ANN401 - urllib3's own
+        cut_off: _CutOff,
+        egress: Egress | None,
+        **named: Any,  # noqa: ANN401 - as above
+    ) -> None:
         super().__init__(*arguments, **named)
         self._cut_off = cut_off
+        self._egress = egress
 
     def _new_conn(self) -> socket.socket:
-        connection = super()._new_conn()
+        connection = self._connected()
         self._cut_off.watch(connection)
         return connection
+
+    def _connected(self) -> socket.socket:
+        if self._egress is None:
+            return super()._new_conn()
+        # To the very addresses that were looked at: asked again, the name could have others. It is put back before TLS
+        # and the Host header, which are about the name.
+        name = self.host
+        *others, last = self._egress.resolve(name, self.port)
+        try:
+            for self.host in others:
+                with suppress(HTTPError):
+                    return super()._new_conn()
+            self.host = last
+            return super()._new_conn()
+        finally:
+            self.host = name
 
 
 class _WatchedTlsConnection(_WatchedConnection, HTTPSConnection):
@@ -167,12 +193,13 @@ class _WatchedTlsConnection(_WatchedConnection, HTTPSConnection):
 class _WatchedAdapter(HTTPAdapter):
     """Has every connection watched from its first byte on, before TLS and head."""
 
-    def __init__(self, cut_off: _CutOff) -> None:
+    def __init__(self, cut_off: _CutOff, egress: Egress | None) -> None:
         self._cut_off = cut_off
+        self._egress = egress
         super().__init__(max_retries=0)
 
     def get_connection_with_tls_context(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as above
         pool: Any = super().get_connection_with_tls_context(*arguments, **named)
         pool.ConnectionCls = _WatchedTlsConnection if pool.scheme == "https" else _WatchedConnection
-        pool.conn_kw["cut_off"] = self._cut_off
+        pool.conn_kw |= {"cut_off": self._cut_off, "egress": self._egress}
         return pool

@@ -244,6 +244,23 @@ CREATE TABLE public.tokens (
     parent_id text
 );
 
+CREATE TABLE public.trusts (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    issuer text NOT NULL COLLATE pg_catalog."C",
+    jwks_url text,
+    audience text NOT NULL,
+    claims jsonb NOT NULL,
+    identity_id text NOT NULL COLLATE pg_catalog."C",
+    scopes text[] NOT NULL,
+    lifetime_seconds integer NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT trusts_claims_check CHECK ((claims ? 'sub'::text)),
+    CONSTRAINT trusts_lifetime_check CHECK (((lifetime_seconds >= 60) AND (lifetime_seconds <= 43200)))
+);
+
 CREATE TABLE public.users (
     tenant_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -320,6 +337,12 @@ ALTER TABLE ONLY public.tokens
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.trusts
+    ADD CONSTRAINT trusts_name_key UNIQUE (tenant_id, name);
+
+ALTER TABLE ONLY public.trusts
+    ADD CONSTRAINT trusts_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
 
@@ -362,6 +385,8 @@ CREATE INDEX tenants_partner_id_idx ON public.tenants USING btree (partner_id);
 CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_id) WHERE (parent_id IS NOT NULL);
 
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
+
+CREATE INDEX trusts_issuer_idx ON public.trusts USING btree (tenant_id, issuer, id);
 
 CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
 
@@ -409,6 +434,9 @@ ALTER TABLE ONLY public.tenants
 
 ALTER TABLE ONLY public.tokens
     ADD CONSTRAINT tokens_identity_fkey FOREIGN KEY (tenant_id, identity_id) REFERENCES public.identities(tenant_id, id);
+
+ALTER TABLE ONLY public.trusts
+    ADD CONSTRAINT trusts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 OPEN = "open"  # no token needed
 SIGNED = "a signature"  # no token, but a body that is signed
+PROVEN = "a foreign token"  # no token of ours, but a body with one that somebody else has signed
 ANY = "any token"  # a token, whatever its scopes
 
 
@@ -24,11 +25,11 @@ class Operation:
 
     @property
     def is_open(self):
-        return self.needs in (OPEN, SIGNED)
+        return self.needs in (OPEN, SIGNED, PROVEN)
 
     @property
     def scope(self):
-        return None if self.needs in (OPEN, SIGNED, ANY) else self.needs
+        return None if self.needs in (OPEN, SIGNED, PROVEN, ANY) else self.needs
 
     def address(self, **variables):
         """The rule with its variables filled in; `path` is a secret's."""
@@ -38,6 +39,7 @@ class Operation:
             ("<policy_id>", "policy_id"),
             ("<binding_id>", "binding_id"),
             ("<token_id>", "token_id"),
+            ("<trust_id>", "trust_id"),
             ("<identity_id>", "identity_id"),
             ("<tenant_id>", "tenant_id"),
             ("<group_id>", "group_id"),
@@ -58,6 +60,7 @@ NOBODY = {
     "policy_id": f"pol_{'0' * 32}",
     "binding_id": f"bnd_{'0' * 32}",
     "token_id": f"tok_{'0' * 32}",
+    "trust_id": f"trs_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
     "tenant_id": "tnt_a",
     "group_id": "grp_nobody",
@@ -80,6 +83,15 @@ RULES = [{"path_pattern": "nowhere/*", "permissions": ["read"]}]
 POLICY = {"name": "a policy that is tried", "rules": RULES}
 BINDING = {"identity_type": "user", "identity_id": NOBODY["identity_id"]}
 TRIAL = {"identity_id": NOBODY["identity_id"], "path": NOBODY["path"], "permission": "read"}
+TRUST = {
+    "name": "a trust that is tried",
+    "issuer": "https://issuer.example",
+    "audience": "scaivault",
+    "claims": {"sub": "system:serviceaccount:nowhere:*"},
+    "identity_id": "sa:nobody",
+    "scopes": ["secrets:list"],
+}
+FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["tenant_id"]}
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
@@ -121,6 +133,11 @@ OPERATIONS = (
     Operation("POST", "/v1/auth/tokens", ANY, "auth", {"name": "tried", "scopes": ["secrets:list"]}),
     Operation("GET", "/v1/auth/tokens", ANY, "auth"),
     Operation("DELETE", "/v1/auth/tokens/<token_id>", ANY, "auth"),
+    Operation("POST", "/v1/auth/trusts", "identity:admin", "auth", TRUST),
+    Operation("GET", "/v1/auth/trusts", "identity:admin", "auth"),
+    Operation("GET", "/v1/auth/trusts/<trust_id>", "identity:admin", "auth"),
+    Operation("DELETE", "/v1/auth/trusts/<trust_id>", "identity:admin", "auth"),
+    Operation("POST", "/v1/auth/exchange", PROVEN, "auth", FOREIGN),
     # Directory
     Operation("GET", "/v1/identity/partners", "identity:read", "identity"),
     Operation("GET", "/v1/identity/tenants", "identity:read", "identity"),
@@ -149,7 +166,7 @@ CLOSED = tuple(each for each in OPERATIONS if not each.is_open)
 # Every address that takes a token is also one in a tenant that is named.
 IN_TENANT = "/v1/t/<acting_tenant>"
 # Those that a test can just ask, with a token or without.
-ASKABLE = tuple(each for each in OPERATIONS if each.needs != SIGNED)
+ASKABLE = tuple(each for each in OPERATIONS if each.needs not in (SIGNED, PROVEN))
 SCOPED = tuple(each for each in OPERATIONS if each.scope)
 
 

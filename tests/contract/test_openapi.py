@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.contract.operations import ASKABLE, OPEN, OPERATIONS, by_name
+from tests.contract.operations import ASKABLE, OPEN, OPERATIONS, TRUST, by_name
 
 # The house's threads (a connection pool jitters its deadlines) draw random numbers while hypothesis looks away.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
@@ -171,17 +171,20 @@ def existing(ada, pat, room):
     bound = {"identity_type": "user", "identity_id": f"user:{room}"}
     binding = ada.post(f"/v1/policies/{policy.json['id']}/bindings", bound)
     token = ada.post("/v1/auth/tokens", {"name": room, "scopes": ["secrets:list"]})
-    return {
+    trust = ada.post("/v1/auth/trusts", {**TRUST, "name": f"{room} there"})
+    yield {
         "path": f"{room}/db",
         "policy_id": policy.json["id"],
         "binding_id": binding.json["id"],
         "token_id": token.json["id"],
+        "trust_id": trust.json["id"],
         "identity_id": "user:ada@a.example",
         "identity_type": "user",
         "tenant_id": "tnt_a",
         "group_id": "grp_there",
         "user_id": "usr_there",
     }
+    ada.delete(f"/v1/auth/trusts/{trust.json['id']}")  # there can be a hundred
 
 
 @pytest.mark.parametrize("operation", ASKABLE, ids=by_name)

@@ -11,6 +11,7 @@ from scaivault.crypto.envelope import Envelope
 from scaivault.edge import problems
 from scaivault.kernel.caller import Role
 from scaivault.kernel.errors import VaultError
+from tests.contract.operations import FOREIGN, TRUST
 
 # By class, with the status and the code that clients see.
 ANSWERED = {
@@ -21,10 +22,12 @@ ANSWERED = {
     "InvalidCursor": (400, "invalid_cursor"),
     "InvalidPolicy": (400, "invalid_policy"),
     "InvalidSecretType": (400, "invalid_secret_type"),
+    "InvalidTrust": (400, "invalid_trust"),
     "BodyTooLarge": (413, "invalid_request"),
     "ValidationFailed": (422, "validation_error"),
     "Unauthenticated": (401, "authentication_required"),
     "TokenInvalid": (401, "token_invalid"),
+    "ExchangeRefused": (401, "token_invalid"),
     "TokenExpired": (401, "token_expired"),
     "TokenRevoked": (401, "token_revoked"),
     "Forbidden": (403, "forbidden"),
@@ -46,6 +49,7 @@ ANSWERED = {
     "PolicyNotFound": (404, "policy_not_found"),
     "BindingNotFound": (404, "binding_not_found"),
     "TokenNotFound": (404, "token_not_found"),
+    "TrustNotFound": (404, "trust_not_found"),
     "Conflict": (409, "conflict"),
     "SecretExists": (409, "secret_exists"),
     "VersionConflict": (409, "version_conflict"),
@@ -54,6 +58,8 @@ ANSWERED = {
     "BindingExists": (409, "binding_exists"),
     "RevisionConflict": (409, "version_conflict"),
     "TooManyTokens": (409, "too_many_tokens"),
+    "TooManyTrusts": (409, "too_many_trusts"),
+    "TrustExists": (409, "trust_exists"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
@@ -201,6 +207,36 @@ def no_such_token(scene):
     return scene.ada.delete(f"/v1/auth/tokens/tok_{'0' * 32}")
 
 
+def trust(scene, number=0, **said):
+    body = {**TRUST, "name": f"{scene.room} {number}", **said}
+    return scene.bob.post("/v1/auth/trusts", body)
+
+
+def trust_in_everybody(scene):
+    return trust(scene, claims={"sub": "*"})
+
+
+def no_such_trust(scene):
+    return scene.ada.get(f"/v1/auth/trusts/trs_{'0' * 32}")
+
+
+def trust_of_a_taken_name(scene):
+    trust(scene)
+    return trust(scene)
+
+
+def too_many_key_sets(scene):
+    for number in range(4):
+        issuer = f"https://{scene.room}.example"
+        made = trust(scene, number, issuer=issuer, jwks_url=f"https://keys-{number}.example")
+        assert made.status_code == 201
+    return trust(scene, 4, issuer=issuer)
+
+
+def foreign_token_of_nobody(scene):
+    return scene.house.voice().post("/v1/auth/exchange", FOREIGN)
+
+
 def bound_policy(scene):
     policy = scene.policy()
     scene.bind(policy)
@@ -284,6 +320,7 @@ REACHED = [
     (401, "authentication_required", no_token),
     (401, "token_expired", expired_token),
     (401, "token_invalid", forged_token),
+    (401, "token_invalid", foreign_token_of_nobody),
     (401, "token_revoked", revoked_token),
     (403, "access_denied", no_policy),
     (403, "insufficient_scope", no_scope),
@@ -301,6 +338,7 @@ REACHED = [
     (400, "invalid_cursor", foreign_cursor),
     (400, "invalid_policy", policy_without_rules),
     (400, "invalid_glob", odd_glob),
+    (400, "invalid_trust", trust_in_everybody),
     (422, "validation_error", wrong_field_type),
     (404, "tenant_not_found", no_such_tenant),
     (404, "identity_not_found", no_such_identity),
@@ -310,6 +348,7 @@ REACHED = [
     (404, "policy_not_found", no_policy_there),
     (404, "binding_not_found", no_binding),
     (404, "token_not_found", no_such_token),
+    (404, "trust_not_found", no_such_trust),
     (404, "not_found", no_such_address),
     (405, "method_not_allowed", no_such_method),
     (409, "policy_in_use", bound_policy),
@@ -319,6 +358,8 @@ REACHED = [
     (409, "version_conflict", stale_write),
     (409, "version_conflict", stale_policy),
     (409, "too_many_tokens", too_many_tokens),
+    (409, "trust_exists", trust_of_a_taken_name),
+    (409, "too_many_trusts", too_many_key_sets),
     (503, "service_unavailable", no_room_for_the_audit_row),
     (500, "internal_error", bug_within),
 ]

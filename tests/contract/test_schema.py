@@ -20,6 +20,7 @@ TENANT_TABLES = {
     "secrets",
     "tenant_keys",
     "tokens",
+    "trusts",
     "users",
 }
 # What belongs to no tenant: what is above tenants, and what is the installation's.

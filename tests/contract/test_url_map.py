@@ -12,6 +12,7 @@ from tests.contract.operations import (
     ONE_POLICY,
     OPEN,
     OPERATIONS,
+    PROVEN,
     SCOPED,
     SECRET,
     SIGNED,
@@ -40,7 +41,13 @@ def test_the_tables_are_this_map(house):
         (
             route.method,
             route.rule,
-            SIGNED if route.signature else OPEN if route.is_open else (route.scope or ANY),
+            SIGNED
+            if route.signature
+            else PROVEN
+            if route.proves_itself
+            else OPEN
+            if route.is_open
+            else (route.scope or ANY),
             route.category or table.category,
             route.body is not None,
         )

@@ -18,12 +18,13 @@ import redis
 from pydantic import BaseModel
 
 from scaivault.crypto.tokens import new_token
-from scaivault.features.identity.model import Installed, NewToken
-from scaivault.features.identity.routes import CreatedToken, IntrospectBody
+from scaivault.features.identity.model import Exchanged, Installed, NewToken
+from scaivault.features.identity.routes import CreatedToken, ExchangeBody, ExchangeReply, IntrospectBody
+from scaivault.features.identity.service.exchange import Offer
 from scaivault.features.secrets.routes.messages import BatchItem, SecretReply, WriteBody
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.plaintext import Plaintext
-from tests.contract.operations import OPERATIONS
+from tests.contract.operations import OPERATIONS, TRUST
 from tests.contract.standing import stand
 from tests.security.wire import request, serving
 
@@ -133,6 +134,7 @@ class Teller:
         token = ada.post("/v1/auth/tokens", {"name": "planted", "scopes": ["secrets:list"]})
         plants.add("a token made before", token.json["token"].removeprefix("skt_"))
         self.variables["token_id"] = token.json["id"]
+        self.variables["trust_id"] = ada.post("/v1/auth/trusts", {**TRUST, "name": "planted"}).json["id"]
 
     def run_all(self):
         """Every route as it is meant; what deletes comes last."""
@@ -140,6 +142,8 @@ class Teller:
             body = operation.body_for(**self.variables)
             if body and "data" in body:
                 body = {"data": {"key": self.new("data"), "nested": [{self.new("a key"): self.new("data")}]}}
+            if body and "subject_token" in body:
+                body = {**body, "subject_token": self.new("a foreign token", "eyJhbGciOiJFUzI1NiJ9.{}.x")}
             if body and "token" in body:
                 body = {"token": self.new("a token looked into", "skt_{}")}
             self.ask(operation, "as it is meant", body)
@@ -335,6 +339,7 @@ WHERE = [
     "table tenant_keys",
     "table tenants",
     "table tokens",
+    "table trusts",
     "table users",
 ]
 
@@ -392,6 +397,10 @@ MOMENT = "2026-01-01T00:00:00Z"
         IntrospectBody(token=PLANTED),
         NewToken(None, PLANTED),
         Installed("ptn_x", "tnt_x", PLANTED),
+        Exchanged(60, [], PLANTED),
+        Offer("tnt_x", None, None, PLANTED),
+        ExchangeBody(subject_token=PLANTED, tenant_id="tnt_x"),
+        ExchangeReply(access_token=PLANTED, expires_in=60, scope=""),
         CreatedToken(
             id="tok_x",
             name="n",

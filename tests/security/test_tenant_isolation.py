@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from scaivault.crypto.keyring import KeyRing
-from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, by_name
+from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, TRUST, by_name
 from tests.contract.test_schema import TENANT_TABLES
 
 # Bodies that would do something, if they reached anything.
@@ -31,11 +31,14 @@ def adas(standing):
     bound = {"identity_type": "user", "identity_id": "user:of-ada"}
     binding = ada.post(f"/v1/policies/{policy['id']}/bindings", bound).json
     made = ada.post("/v1/auth/tokens", {"name": "token-of-ada", "scopes": ["secrets:list"]}).json
+    ada.post("/v1/auth/trusts", {**TRUST, "name": "another-trust-of-ada"})
+    trust = ada.post("/v1/auth/trusts", {**TRUST, "name": "trust-of-ada"}).json
     return {
         "path": "isolated/db",
         "policy_id": policy["id"],
         "binding_id": binding["id"],
         "token_id": made["id"],
+        "trust_id": trust["id"],
         "identity_id": "user:ada@a.example",
         "identity_type": "user",
         "tenant_id": "tnt_a",
@@ -63,7 +66,7 @@ def told(answer, variables):
     for name in names:
         text = text.replace(name, "…")
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text)
-    text = re.sub(r"\b(req|log|pol|bnd|tok)_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|skt_[\w-]{43}", "…", text)
+    text = re.sub(r"\b(req|log|pol|bnd|tok|trs)_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|skt_[\w-]{43}", "…", text)
     text = re.sub(r'"(duration_ms|uptime_seconds|latency_ms|memory_used_mb)": ?[\d.]+', "…", text)
     headers = {name: value for name, value in answer.headers if name not in {"X-Request-ID", "Content-Length"}}
     return answer.status_code, text, headers
@@ -119,9 +122,17 @@ def test_no_operation_shows_or_changes_anything_of_another_tenant(standing, bob,
     before = rows_of(standing.database_url, "tnt_a")
     answer = call(bob, operation, adas)
     assert answer.status_code < 500
-    for shown in ("the-value-of-ada", "owner-of-ada", "tag-of-ada", "policy-of-ada", "pattern-of-ada", "token-of-ada"):
+    for shown in (
+        "the-value-of-ada",
+        "owner-of-ada",
+        "tag-of-ada",
+        "policy-of-ada",
+        "pattern-of-ada",
+        "token-of-ada",
+        "trust-of-ada",
+    ):
         assert shown not in answer.text
-    for name in ("policy_id", "binding_id", "token_id", "token"):
+    for name in ("policy_id", "binding_id", "token_id", "trust_id", "token"):
         assert adas[name] not in answer.text
     assert rows_of(standing.database_url, "tnt_a") == before
     clean(bob)
@@ -144,6 +155,7 @@ def test_no_trail_tells_of_another_tenant(standing, ada, bob, adas):
         ("/v1/secrets?limit=1", "secrets"),
         ("/v1/policies?limit=1", "policies"),
         ("/v1/auth/tokens?limit=1", "tokens"),
+        ("/v1/auth/trusts?limit=1", "trusts"),
         ("/v1/audit/logs?limit=1", "logs"),
         ("/v1/audit/secrets/isolated/db?limit=1", "logs"),
     ],

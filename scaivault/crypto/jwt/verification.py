@@ -1,5 +1,6 @@
 """From a compact JWS to claims that its issuer has signed for us, or to an error that tells a stranger nothing."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ MAX_HEADER_CHARACTERS = 1_024
 LEEWAY = timedelta(seconds=60)
 LATEST_SECONDS = 253_402_214_400  # the last day a datetime has
 _PARTS = 3
+_ISSUER = re.compile(r"[!-~]{1,500}", re.ASCII)
 _ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 # Closed: `jku`, `x5u`, `jwk` and `x5c` bring a key along, `zip` a bomb, `b64` and `crit` another way to read the rest.
 _HEADER_NAMES: Final = frozenset({"alg", "kid", "typ"})
@@ -42,8 +44,11 @@ class Claims:
     named: Mapping[str, Any] = field(repr=False)
 
 
-def key_name(token: str) -> str:
-    """The kid in a token's header; TokenInvalid if it says anything unusual, or the token could be spelt otherwise."""
+def key_name(token: str, beside: frozenset[str] = frozenset()) -> str:
+    """The kid in a token's header; TokenInvalid if it says anything unusual, or the token could be spelt otherwise.
+
+    `beside` are names that this issuer's headers may have besides; what they say is not looked at.
+    """
     parts = token.split(".") if len(token) <= MAX_TOKEN_CHARACTERS else []
     if len(parts) != _PARTS or len(parts[0]) > MAX_HEADER_CHARACTERS:
         raise TokenInvalid
@@ -54,13 +59,26 @@ def key_name(token: str) -> str:
         raise TokenInvalid from None
     kid = named.get("kid")
     typed = named.get("typ", "JWT")
-    if not named.keys() <= _HEADER_NAMES or named.get("alg") not in _ALGORITHMS:
+    if not named.keys() <= _HEADER_NAMES | beside or named.get("alg") not in _ALGORITHMS:
         raise TokenInvalid
     if not isinstance(kid, str) or len(kid) > MAX_KID_CHARACTERS:
         raise TokenInvalid
     if not isinstance(typed, str) or typed.lower() not in _TYPES:
         raise TokenInvalid
     return kid
+
+
+def claimed_issuer(token: str) -> str:
+    """Who a token says it is from, which is not known to be true. For finding whose keys to try, and nothing else."""
+    if len(token) > MAX_TOKEN_CHARACTERS or token.count(".") != _PARTS - 1:
+        raise TokenInvalid
+    try:
+        issuer = parse_document(base64url.decode(token.split(".")[1])).get("iss")
+    except ValueError:
+        raise TokenInvalid from None
+    if not isinstance(issuer, str) or _ISSUER.fullmatch(issuer) is None:
+        raise TokenInvalid
+    return issuer
 
 
 def verify(token: str, key: VerificationKey, expected: Audience, now: datetime) -> Claims:

@@ -1,6 +1,7 @@
 """Tokens and those they speak for."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -9,6 +10,11 @@ from scaivault.kernel.caller import IdentityType, Principal, Role, Scope
 DEFAULT_TOKEN_LIFETIME = timedelta(days=90)
 LONGEST_TOKEN_LIFETIME = timedelta(days=366)
 MAX_LIVE_TOKENS = 100
+MAX_TRUSTS = 100
+MAX_KEY_SETS = 4
+"""Of one issuer's name in a tenant: clusters that were never told another name all call themselves the same."""
+MAX_LIVE_EXCHANGED = 5_000
+"""Of one trust."""
 
 USER_ID = r"user:[A-Za-z0-9._%+@-]{1,200}"
 SERVICE_ACCOUNT_ID = r"sa:[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -139,3 +145,56 @@ class Home:
     display_name: str | None
     groups: list[str] | None
     roles: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose tokens, of which workload, may be exchanged here, and for what."""
+
+    id: str
+    name: str
+    issuer: str
+    jwks_url: str | None
+    audience: str
+    claims: Mapping[str, str]
+    identity_id: str
+    scopes: list[str]
+    lifetime_seconds: int
+    created_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What a foreign token was exchanged for."""
+
+    expires_in: int
+    scopes: list[str]
+    text: str = field(repr=False)
+
+
+def is_pattern(pattern: str, least_parts: int) -> bool:
+    """Whether it is a literal or a beginning: printable ASCII whose only `*`, if any, is its end.
+
+    What is before the `*` ends with a `:` or a `/` and has at least so many parts between these, so that it ends where
+    a name ends: `repo:acme/app*` would be `repo:acme/app-of-somebody-else` too.
+    """
+    if _PATTERN.fullmatch(pattern) is None:
+        return False
+    if not pattern.endswith("*"):
+        return True
+    beginning = pattern[:-1]
+    return beginning.endswith((":", "/")) and sum(map(bool, re.split("[:/]", beginning))) >= least_parts
+
+
+def is_match(pattern: str, said: object) -> bool:
+    """Whether a claim is the very text, or begins with it and goes on. A list, a number or an object is no text."""
+    if not isinstance(said, str) or _SAID.fullmatch(said) is None:
+        return False
+    if pattern.endswith("*"):
+        return said.startswith(pattern[:-1]) and len(said) >= len(pattern)
+    return said == pattern
+
+
+_PATTERN = re.compile(r"(?=[!-~])[ -)+-~]{1,300}(?<! )|(?=[!-)+-~])[ -)+-~]{1,299}\*", re.ASCII)
+_SAID = re.compile(r"[ -~]{1,500}", re.ASCII)

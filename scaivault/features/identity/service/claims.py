@@ -15,8 +15,9 @@ MAX_GROUPS = 500
 _ID = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 _IDENTITY = re.compile(f"{USER_ID}|{SERVICE_ACCOUNT_ID}", re.ASCII)
 _GROUP = re.compile(GROUP_ID, re.ASCII)
-# Never one that a personal token could have, with which it would be taken for that token's offspring.
-_TOKEN_ID = re.compile(r"(?!tok_)[A-Za-z0-9._:-]{1,100}", re.ASCII)
+# Never one that a personal token or a trust could have, with which it would be taken for the parent of that one's
+# offspring.
+_TOKEN_ID = re.compile(r"(?!tok_|trs_)[A-Za-z0-9._:-]{1,100}", re.ASCII)
 _ACTOR = re.compile(r"[!-~]{1,200}", re.ASCII)
 _SCOPES: Final = frozenset(Scope)
 _ROLES: Final = frozenset(Role)

@@ -71,7 +71,7 @@ class KeySource:
     def _discovery(self) -> Mapping[str, object]:
         for path in DISCOVERY_PATHS:
             try:
-                document = self._fetcher.fetch(self._issuer + path, MAX_DISCOVERY_BYTES)
+                document = self._fetcher.fetch(self._issuer.removesuffix("/") + path, MAX_DISCOVERY_BYTES)
                 return parse_document(document.body)
             except NothingThere:
                 continue

@@ -1,4 +1,4 @@
-"""`/v1/auth`: who am I, and my tokens."""
+"""Who am I, and my tokens."""
 
 from typing import Annotated
 
@@ -6,12 +6,10 @@ from pydantic import Field, RootModel, model_validator
 
 from scaivault.edge.messages import Body, Duration, Name, Page, PageReply, Reply, Timestamp
 from scaivault.edge.pages import Cursors
-from scaivault.edge.routes import Answer, Route, Routes
-from scaivault.features.identity.errors import TokenExceedsMaker, TokenNotFound, TooManyTokens
+from scaivault.edge.routes import Answer
 from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, NewToken, Standing, TokenSummary
 from scaivault.features.identity.service.tokens import TokenOrder, TokenService
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import InvalidDuration
 
 
 class WhoAmI(Reply):
@@ -165,42 +163,3 @@ def _token(summary: TokenSummary) -> Token:
 
 def _created(new: NewToken) -> CreatedToken:
     return CreatedToken(**dict(_token(new.summary)), token=new.text)
-
-
-def routes(tokens: TokenService, cursors: Cursors) -> Routes:
-    at = TokenRoutes(tokens, cursors)
-    return Routes(
-        "identity",
-        "auth",
-        (
-            Route("GET", "/v1/auth/whoami", at.whoami, "Who the token speaks for", reply=WhoAmI),
-            Route(
-                "POST",
-                "/v1/auth/introspect",
-                at.introspect,
-                "What a token stands for",
-                scope=Scope.ADMIN,
-                body=IntrospectBody,
-                reply=IntrospectReply,
-            ),
-            Route(
-                "POST",
-                "/v1/auth/tokens",
-                at.create,
-                "Make a personal access token",
-                body=CreateTokenBody,
-                reply=CreatedToken,
-                status=201,
-                errors=(InvalidDuration, TokenExceedsMaker, TooManyTokens),
-            ),
-            Route("GET", "/v1/auth/tokens", at.list, "List tokens", query=Page, reply=TokenPage),
-            Route(
-                "DELETE",
-                "/v1/auth/tokens/<token_id>",
-                at.revoke,
-                "Revoke a token",
-                status=204,
-                errors=(TokenNotFound,),
-            ),
-        ),
-    )
