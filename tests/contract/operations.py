@@ -128,6 +128,8 @@ OPERATIONS = (
     Operation("GET", "/v1/identity/tenants/<tenant_id>/groups", "identity:read", "identity"),
     Operation("GET", "/v1/identity/groups/<group_id>/members", "identity:read", "identity"),
     Operation("GET", "/v1/identity/resolve/<identity_type>/<identity_id>", "identity:read", "identity"),
+    Operation("POST", "/v1/identity/sync", "identity:admin", "identity"),
+    Operation("GET", "/v1/identity/sync/history", "identity:read", "identity"),
     Operation("GET", "/v1/identity/roles", ANY, "identity"),
     Operation("GET", "/v1/identity/users/<user_id>/roles", "identity:read", "identity"),
     Operation("PUT", "/v1/identity/users/<user_id>/roles", "identity:admin", "identity", {"roles": []}),

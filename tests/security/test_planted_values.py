@@ -320,6 +320,7 @@ WHERE = [
     "table audit_log",
     "table authority_clock",
     "table directory_events",
+    "table directory_syncs",
     "table group_members",
     "table groups",
     "table identities",
