@@ -445,3 +445,112 @@ class TestWhoMay:
             403,
             "insufficient_scope",
         )
+
+
+def waiting(database_url, **columns):
+    """A sync of tenant A that somebody has begun, or is yet to begin."""
+    row = {
+        "id": "sync_w",
+        "partner_id": "ptn_test",
+        "only_tenant_id": TENANT,
+        "requested_by": "user:ada@a.example",
+        "status": "queued",
+        "started_at": "2026-01-01T00:00:00Z",
+        **columns,
+    }
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        names, places = ", ".join(row), ", ".join(f"%({name})s" for name in row)
+        connection.execute(f"INSERT INTO directory_syncs ({names}) VALUES ({places})", row)
+
+
+class TestProcesses:
+    def test_a_sync_whose_process_died_is_taken_over_when_its_lease_is_over(self, directory, house, ada, database_url):
+        directory.people(1)
+        alive = house.clock.now() + timedelta(seconds=30)
+        waiting(database_url, status="running", attempts=1, leased_until=alive)
+        assert synced(ada)["status"] == "succeeded"  # others are done meanwhile
+        assert [each["status"] for each in ada.get(HISTORY).json["syncs"]] == ["succeeded", "running"]
+        house.clock.forward(seconds=31)
+        assert failure(finished(ada, "sync_w")) == ("succeeded", None)
+
+    def test_but_not_for_ever(self, house, ada, database_url):
+        waiting(database_url, status="running", attempts=3, leased_until=house.clock.now())
+        assert failure(finished(ada, "sync_w")) == ("failed", "abandoned")
+
+    def test_who_comes_back_after_another_took_over_changes_nothing_more(self, directory, house, ada, database_url):
+        directory.people(1)
+        arrived, released = threading.Event(), threading.Event()
+
+        def stall(handler):
+            del directory.instead[USERS]
+            arrived.set()
+            released.wait(5)
+            page = {"items": [{"id": "usr_0009", "email": "late@a.example"}], "total": 200}
+            answer(handler, json.dumps(page).encode())
+
+        directory.instead[USERS] = stall
+        sync_id = ada.post(SYNC).json["sync_id"]
+        assert arrived.wait(5)
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("UPDATE directory_syncs SET attempts = attempts + 1, leased_until = 'infinity'")
+        released.set()
+        assert synced(ada)["status"] == "succeeded"
+        [other] = [each for each in ada.get(HISTORY).json["syncs"] if each["sync_id"] == sync_id]
+        assert other["status"] == "running"
+        assert [each["id"] for each in users_of(ada)] == ["usr_0001"]
+
+    def test_of_many_processes_one_does_it(self, directory, ada, database_url, redis_url, tmp_path):
+        directory.people(1)
+        with contextlib.ExitStack() as others:
+            for _ in range(3):
+                others.enter_context(opened(database_url, redis_url, tmp_path, **reading(directory)))
+            for _ in range(5):
+                synced(ada)
+        assert len([path for path in directory.asked if "/users?" in path]) == 5
+
+    def test_whoever_asks_while_one_waits_is_told_of_that_one(self, directory, ada, bob):
+        arrived, released = threading.Event(), threading.Event()
+
+        def stall(handler):
+            arrived.set()
+            released.wait(5)
+            answer(handler, b"{}", 500)
+
+        directory.instead[USERS] = stall
+        ada.post(SYNC)
+        assert arrived.wait(5)
+        asked = {ada.post(SYNC).json["sync_id"] for _ in range(3)}
+        others = bob.post(SYNC).json["sync_id"]
+        released.set()
+        assert len(asked) == 1
+        assert others not in asked
+
+
+class TestSchedule:
+    def test_everything_is_read_once_an_interval_by_however_many_processes(
+        self, directory, database_url, redis_url, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(bootstrap, "SYNC_SECONDS", 0.02)
+        monkeypatch.setattr(bootstrap, "SYNC_SCHEDULE_SECONDS", 0.02)
+        environment = reading(directory) | {"IDENTITY_SYNC_INTERVAL": "6h"}
+        with contextlib.ExitStack() as houses:
+            house, other = (
+                houses.enter_context(opened(database_url, redis_url, tmp_path, **environment)) for _ in range(2)
+            )
+            furnish(house)
+            root = house.someone("user:root@a.example", roles=[Role.SUPER_ADMIN])
+
+            def syncs(number):
+                listed = eventually(lambda: root.get(HISTORY), lambda answer: answer.json["total"] >= number)
+                for each in listed.json["syncs"]:
+                    finished(root, each["sync_id"])
+                return [each["requested_by"] for each in root.get(HISTORY).json["syncs"]]
+
+            assert syncs(1) == ["system:schedule"]
+            for each in (house, other):
+                each.clock.forward(hours=5)
+            synced(root, f"?tenant_id={TENANT}")
+            assert syncs(2) == ["user:root@a.example", "system:schedule"]
+            for each in (house, other):
+                each.clock.forward(hours=2)
+            assert syncs(3) == ["system:schedule", "user:root@a.example", "system:schedule"]
