@@ -221,7 +221,9 @@ class _Pass:
         if is_plausible:
             self._delete_users(tenant_id, missing, at)
         # Once the deleted have given up their names, those who were given them can be taken.
-        self._counts.refused += sum(not self._change_user(tenant_id, user, at) for user in refused)
+        for user in refused:
+            self._reading.live()
+            self._counts.refused += not self._change_user(tenant_id, user, at)
         return is_plausible
 
     def _parsed_users(
