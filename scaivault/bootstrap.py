@@ -31,10 +31,14 @@ from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.directory import jobs as directory_jobs
 from scaivault.features.directory import routes as directory_routes
 from scaivault.features.directory.service.browsing import BrowseService
 from scaivault.features.directory.service.events import EventService, EventSignature
+from scaivault.features.directory.service.reconciliation import SyncRunner
 from scaivault.features.directory.service.roles import RoleService
+from scaivault.features.directory.service.source import ScaiKeyDirectory
+from scaivault.features.directory.service.syncs import SyncService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.authenticator import Authenticator
 from scaivault.features.identity.service.exchange import ExchangeService
@@ -83,6 +87,8 @@ MOST_TENANT_KEYS = 10_000
 ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
 POOL_GAUGES_SECONDS = 5.0
+SYNC_SECONDS = 1.0
+SYNC_SCHEDULE_SECONDS = 15.0
 READINESS_SECONDS = 1.0
 KMS_DEADLINE_SECONDS = 5.0
 
@@ -104,6 +110,7 @@ class Services:
     system: SystemPages
     upkeep: Periodic
     watch: Periodic
+    syncing: Periodic
     internal: InternalListener
 
     def open(self) -> None:
@@ -119,10 +126,12 @@ class Services:
         self.open()
         self.upkeep.open()
         self.watch.open()
+        self.syncing.open()
         self.internal.open()
 
     def stop(self) -> None:
         self.internal.close()
+        self.syncing.close()
         self.watch.close()
         self.upkeep.close()
         self.close()
@@ -167,13 +176,15 @@ def build(
     policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
     notes = AccessNotes(base.database)
+    runner = _sync_runner(settings, base)
+    syncs = SyncService(base.database, base.journal, base.guard, tenancy, base.clock, is_configured=runner is not None)
     system = _system(settings, base)
     tables: list[Routes] = [
         _secrets(base, base.guard, notes),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
         _identity(settings, base, tokens, monotonic),
-        _directory(settings, base, tenancy),
+        _directory(settings, base, tenancy, syncs),
         audit_routes.routes(audit, base.cursors),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
@@ -203,6 +214,7 @@ def build(
         system=system,
         upkeep=upkeep,
         watch=Periodic([Job("readiness", READINESS_SECONDS, system.look)], failed),
+        syncing=Periodic(_sync_jobs(settings, syncs, runner), failed),
         internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
     )
 
@@ -358,13 +370,36 @@ def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
 
 
-def _directory(settings: Settings, base: _Base, tenancy: Tenancy) -> Routes:
+def _sync_runner(settings: Settings, base: _Base) -> SyncRunner | None:
+    """Who does syncs, where there is a directory to read."""
+    url, client_id, secret = settings.scaikey_url, settings.scaikey_client_id, settings.scaikey_client_secret
+    if url is None or client_id is None or secret is None:
+        return None
+    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+    source = ScaiKeyDirectory(fetcher, url, client_id, Redacted(secret.get_secret_value().encode()))
+    return SyncRunner(base.database, base.journal, base.clock, source)
+
+
+def _sync_jobs(settings: Settings, syncs: SyncService, runner: SyncRunner | None) -> Sequence[Job]:
+    """On a thread of their own: a sync of many takes minutes, and upkeep must not wait for it."""
+    if runner is None:
+        return []
+    run = Job("directory_sync", SYNC_SECONDS, partial(directory_jobs.run_syncs, runner), is_owed_at_end=False)
+    interval = settings.identity_sync_interval
+    if interval is None:
+        return [run]
+    schedule = partial(directory_jobs.schedule_sync, syncs, interval)
+    return [Job("directory_sync_schedule", SYNC_SCHEDULE_SECONDS, schedule, is_owed_at_end=False), run]
+
+
+def _directory(settings: Settings, base: _Base, tenancy: Tenancy, syncs: SyncService) -> Routes:
     secret = settings.scaikey_webhook_secret
     return directory_routes.routes(
         BrowseService(base.database, base.guard, tenancy),
         RoleService(base.database, base.journal, base.guard),
         EventService(base.database, base.journal, base.clock),
         EventSignature(Redacted(secret.get_secret_value().encode()) if secret else None, base.clock),
+        syncs,
     )
 
 

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
@@ -22,6 +23,8 @@ from pydantic import (
     ValidationError,
 )
 
+from scaivault.kernel.durations import parse_duration
+from scaivault.kernel.errors import InvalidDuration
 from scaivault.kernel.hosts import is_loopback
 
 # Requests per identity and minute, by category (contract 13).
@@ -62,6 +65,8 @@ KMS_NEEDS: Final[Mapping[str, Sequence[str]]] = {
 KMS_TAKES: Final[Mapping[str, Sequence[str]]] = {"aws": ("SIGNING_KEY_ID", "ENDPOINT_URL")}
 _KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0-9-]+")
 HIGHEST_PORT: Final = 65_535
+SHORTEST_SYNC_INTERVAL: Final = timedelta(minutes=1)
+DIRECTORY: Final = ("SCAIKEY_URL", "SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET")
 _KEY_SOURCES: Final = ("SCAIKEY_URL", "SCAIKEY_JWKS_URL")
 
 
@@ -154,6 +159,18 @@ def _key_arn(text: object) -> object:
     return text
 
 
+def _interval(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    try:
+        interval = parse_duration(text)
+    except InvalidDuration as fault:
+        raise ValueError(f"must be a duration: {fault.message}") from None
+    if interval < SHORTEST_SYNC_INTERVAL:
+        raise ValueError("must be at least 1m")
+    return interval
+
+
 KeyArn = Annotated[str, BeforeValidator(_key_arn)]
 WebUrl = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
@@ -230,6 +247,9 @@ class Settings(BaseModel):
     scaikey_jwks_url: WebUrl | None = None
     scaikey_audience: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
     scaikey_webhook_secret: SecretStr | None = None
+    scaikey_client_id: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] | None = None
+    scaikey_client_secret: SecretStr | None = None
+    identity_sync_interval: Annotated[timedelta, BeforeValidator(_interval)] | None = None
 
     shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     log_level: Literal["debug", "info", "warn", "error"] = "info"
@@ -364,6 +384,10 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
             faults.append(Fault(other, f"is required when {name} is set"))
     if "SCAIKEY_JWKS_URL" in given and "SCAIKEY_URL" not in given:
         faults.append(Fault("SCAIKEY_URL", "is required when SCAIKEY_JWKS_URL is set: tokens must be its"))
+    reading = [name for name in (*DIRECTORY[1:], "IDENTITY_SYNC_INTERVAL") if name in given]
+    if reading:
+        lacking = [name for name in DIRECTORY if name not in given]
+        faults += [Fault(name, f"is required when {reading[0]} is set") for name in lacking]
     if given.get("SCAIVAULT_ENV") != "development":
         reason = "must begin with https://, but for this machine itself and for development"
         faults += [Fault(name, reason) for name in _KEY_SOURCES if _is_plain_and_remote(given.get(name))]

@@ -22,7 +22,7 @@ def write_env(plan: Plan, settings: Settings, tokens: Tokens, issuer: Issuer | N
     if issuer is not None:
         values["SCAIKEY_URL"] = issuer.url
         values["SCAIKEY_CLIENT_ID"] = CLIENT_ID
-        values["SCAIKEY_CLIENT_SECRET"] = issuer.client_secret
+        values["SCAIKEY_CLIENT_SECRET"] = issuer.client_secret(CLIENT_ID)
     lines = [f"export {name}={shlex.quote(text)}\n" for name, text in values.items()]
     processes.write_private(plan.env_file, "".join(lines))
 

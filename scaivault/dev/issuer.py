@@ -28,25 +28,27 @@ AUDIENCE = "scaivault"
 ALGORITHM = "ES256"
 CLIENT_ID = "ci-deployer"
 CLIENT_SCOPES = ("secrets:list", "secrets:read", "secrets:write")
+VAULT_CLIENT_ID = "scaivault"  # the vault's own, which reads the directory and nothing else
+VAULT_SCOPES = ("directory:read",)
 LIFETIME_SECONDS = 3_600
 KEYS_PUBLISHED = 2  # the one that signs and the one before, whose tokens may still be about
 
 
 class Issuer:
-    """One issuer, whose keys and whose client's secret are files of a folder, 0600."""
+    """One issuer, whose keys and whose clients' secrets are files of a folder, 0600."""
 
     def __init__(self, folder: Path, url: str) -> None:
         self.url = url
         self._keys = processes.private_folder(folder / "keys")
-        self._secret_file = folder / "client.secret"
+        self._secret_files = {CLIENT_ID: folder / "client.secret", VAULT_CLIENT_ID: folder / "vault.secret"}
         if not self._key_files():
             self.rotate()
-        if not self._secret_file.exists():
-            processes.write_private(self._secret_file, secrets.token_urlsafe(32) + "\n")
+        for file in self._secret_files.values():
+            if not file.exists():
+                processes.write_private(file, secrets.token_urlsafe(32) + "\n")
 
-    @property
-    def client_secret(self) -> str:
-        return self._secret_file.read_text().strip()
+    def client_secret(self, client_id: str) -> str:
+        return self._secret_files[client_id].read_text().strip()
 
     def rotate(self) -> None:
         """Sign with a new key from now on."""
@@ -70,20 +72,33 @@ class Issuer:
         }
 
     def knows(self, client_id: str, client_secret: str) -> bool:
-        """Whether these are the client's credentials."""
-        return client_id == CLIENT_ID and hmac.compare_digest(client_secret.encode(), self.client_secret.encode())
+        """Whether these are a client's credentials."""
+        if client_id not in self._secret_files:
+            return False
+        return hmac.compare_digest(client_secret.encode(), self.client_secret(client_id).encode())
 
-    def client_token(self, scopes: Sequence[str]) -> str:
-        """A token that speaks for the client itself."""
-        return self.token(
-            {
-                "sub": CLIENT_ID,
-                "client_id": CLIENT_ID,
-                "token_type": "client_credentials",
-                "app_scope": "TENANT",
-                "scope": " ".join(scopes),
-            }
-        )
+    def client_token(self, client_id: str, scopes: Sequence[str]) -> str:
+        """A token that speaks for the client itself; the vault's own is for here and not for the vault."""
+        said: dict[str, Any] = {
+            "sub": client_id,
+            "client_id": client_id,
+            "token_type": "client_credentials",
+            "app_scope": "TENANT",
+            "scope": " ".join(scopes),
+        }
+        return self.token(said | {"aud": self.url} if client_id == VAULT_CLIENT_ID else said)
+
+    def may_read_directory(self, token: str) -> bool:
+        """Whether the vault's client was given this, and it holds."""
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+            file = next(file for file in self._key_files() if _kid(file) == kid)
+            claims = jwt.decode(
+                token, _private(file).public_key(), algorithms=[ALGORITHM], audience=self.url, issuer=self.url
+            )
+        except (jwt.InvalidTokenError, StopIteration):
+            return False
+        return claims.get("sub") == VAULT_CLIENT_ID and set(VAULT_SCOPES) <= set(str(claims.get("scope")).split())
 
     def token(self, claims: Mapping[str, Any]) -> str:
         """A token in the development tenant that says `claims` besides, or instead of what it would say."""

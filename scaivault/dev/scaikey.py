@@ -1,4 +1,4 @@
-"""A stand-in for ScaiKey: discovery, keys and client credentials, in a process of its own on this machine.
+"""A stand-in for ScaiKey: discovery, keys, client credentials and a directory, in a process of its own on this machine.
 
 Who can read its folder can do all it can do, so these take no more than that:
 
@@ -25,8 +25,8 @@ from urllib.parse import parse_qs, unquote_plus
 
 import click
 
-from scaivault.dev import processes
-from scaivault.dev.issuer import CLIENT_SCOPES, LIFETIME_SECONDS, Issuer
+from scaivault.dev import directory, processes
+from scaivault.dev.issuer import CLIENT_SCOPES, LIFETIME_SECONDS, VAULT_CLIENT_ID, VAULT_SCOPES, Issuer
 from scaivault.dev.plan import LOOPBACK
 from scaivault.dev.processes import DevFault
 
@@ -98,10 +98,20 @@ class Handler(BaseHTTPRequestHandler):
             "/.well-known/jwks.json": self._issuer.key_set,
         }
         document = documents.get(self.path)
-        if document is None:
+        if self.path.startswith(directory.PREFIX):
+            self._list()
+        elif document is None:
             self._answer(NOT_FOUND, {"error": "not_found"})
         else:
             self._answer(OK, document(), f"max-age={MAX_AGE_SECONDS}")
+
+    def _list(self) -> None:
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not self._issuer.may_read_directory(token):
+            self._answer(UNAUTHORIZED, {"error": "invalid_token"})
+            return
+        listed = directory.answer(self.path)
+        self._answer(*((NOT_FOUND, {"error": "not_found"}) if listed is None else (OK, listed)))
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
@@ -115,14 +125,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _grant(self, form: Mapping[str, str]) -> tuple[int, dict[str, object]]:
         client_id, client_secret = self._credentials(form)
-        scopes = form.get("scope", " ".join(CLIENT_SCOPES)).split()
+        allowed = VAULT_SCOPES if client_id == VAULT_CLIENT_ID else CLIENT_SCOPES
+        scopes = form.get("scope", " ".join(allowed)).split()
         if form.get("grant_type") != "client_credentials":
             return BAD_REQUEST, {"error": "unsupported_grant_type"}
         if not self._issuer.knows(client_id, client_secret):
             return UNAUTHORIZED, {"error": "invalid_client"}
-        if not set(scopes) <= set(CLIENT_SCOPES):
+        if not set(scopes) <= set(allowed):
             return BAD_REQUEST, {"error": "invalid_scope"}
-        token = self._issuer.client_token(scopes)
+        token = self._issuer.client_token(client_id, scopes)
         told = {"access_token": token, "token_type": "Bearer", "expires_in": LIFETIME_SECONDS}
         return OK, {**told, "scope": " ".join(scopes)}
 

@@ -15,6 +15,7 @@ import click
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.dev import api, greeting, postgres, processes, scaikey, seed, valkey
 from scaivault.dev.interrupts import Interrupts, StopRequested
+from scaivault.dev.issuer import VAULT_CLIENT_ID
 from scaivault.dev.plan import TENANT, Plan, make_folders
 from scaivault.dev.processes import DevFault
 from scaivault.kernel.errors import VaultError
@@ -121,6 +122,10 @@ class House:
             found["SCAIKEY_URL"] = scaikey.url_at(provider.port)
         if found:
             processes.write_private(plan.own_urls_file, "".join(f"{url}\n" for url in found.values()))
+        if provider is not None:
+            # Instead of the client's, which a shell that has sourced `env` would give us.
+            found["SCAIKEY_CLIENT_ID"] = VAULT_CLIENT_ID
+            found["SCAIKEY_CLIENT_SECRET"] = provider.issuer.client_secret(VAULT_CLIENT_ID)
         return provider
 
     def _keep(self, name: str, start: Callable[[], AnyServer]) -> AnyServer:

@@ -1,14 +1,15 @@
 """Fetching a document: bounded in time and size, from where we asked and from nowhere else."""
 
+import base64
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -16,6 +17,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from scaivault.kernel.hosts import is_loopback
+from scaivault.kernel.redacted import Redacted
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.errors import NoDocument, NothingThere
 
@@ -48,16 +50,27 @@ class DocumentFetcher:
         self._plain_http_is_allowed = plain_http_is_allowed
         self._egress = egress
 
-    def fetch(self, url: str, max_bytes: int) -> Document:
+    def fetch(self, url: str, max_bytes: int, bearer: Redacted | None = None) -> Document:
         """The document at `url`. NothingThere if the server says so, NoDocument whatever else goes wrong."""
+        authorization = None if bearer is None else b"Bearer " + bearer.reveal()
+        return self._ask(_Question("GET", url, max_bytes, authorization))
+
+    def exchange(
+        self, url: str, max_bytes: int, client_id: str, client_secret: Redacted, form: Mapping[str, str]
+    ) -> Document:
+        """The answer to a form that a client with these credentials posts (RFC 6749, 2.3.1); as `fetch`."""
+        pair = f"{quote_plus(client_id)}:{quote_plus(client_secret.reveal())}".encode("ascii")
+        return self._ask(_Question("POST", url, max_bytes, b"Basic " + base64.b64encode(pair), form))
+
+    def _ask(self, question: "_Question") -> Document:
         deadline = time.monotonic() + TOTAL_SECONDS
         try:
-            self._check(url)
+            self._check(question.url)
             with _cut_off_after(TOTAL_SECONDS) as cut_off, requests.Session() as session:
                 session.trust_env = False
                 session.mount("http://", _WatchedAdapter(cut_off, self._egress))
                 session.mount("https://", _WatchedAdapter(cut_off, self._egress))
-                return _fetch(session, url, max_bytes, deadline)
+                return _fetch(session, question, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
             raise NoDocument from failure
 
@@ -68,16 +81,40 @@ class DocumentFetcher:
             raise NoDocument("Documents are fetched over HTTPS.")
 
 
-def _fetch(session: requests.Session, url: str, max_bytes: int, deadline: float) -> Document:
-    headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "scaivault"}
-    timeouts = (CONNECT_SECONDS, READ_SECONDS)
-    with session.get(url, headers=headers, timeout=timeouts, allow_redirects=False, stream=True) as response:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    method: str
+    url: str
+    max_bytes: int
+    authorization: bytes | None = field(default=None, repr=False)
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def _fetch(session: requests.Session, question: _Question, deadline: float) -> Document:
+    headers: dict[str, str | bytes] = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "scaivault",
+    }
+    if question.authorization is not None:
+        headers["Authorization"] = question.authorization
+    with session.request(
+        question.method,
+        question.url,
+        headers=headers,
+        data=question.form,
+        timeout=(CONNECT_SECONDS, READ_SECONDS),
+        allow_redirects=False,
+        stream=True,
+    ) as response:
         if response.status_code in {NOT_FOUND, GONE}:
             raise NothingThere
         # Compressed was not asked for; unpacked it could be any size.
         if response.status_code != OK or response.headers.get("Content-Encoding", "identity") != "identity":
             raise NoDocument
-        return Document(_body(response, max_bytes, deadline), _max_age(response.headers.get("Cache-Control", "")))
+        return Document(
+            _body(response, question.max_bytes, deadline), _max_age(response.headers.get("Cache-Control", ""))
+        )
 
 
 def _body(response: requests.Response, max_bytes: int, deadline: float) -> bytes:

@@ -68,6 +68,28 @@ CREATE TABLE public.directory_events (
     received_at timestamp with time zone NOT NULL
 );
 
+CREATE TABLE public.directory_syncs (
+    id text NOT NULL COLLATE pg_catalog."C",
+    partner_id text COLLATE pg_catalog."C",
+    only_tenant_id text COLLATE pg_catalog."C",
+    requested_by text NOT NULL,
+    home_tenant_id text,
+    status text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    finished_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    tenants integer DEFAULT 0 NOT NULL,
+    users integer DEFAULT 0 NOT NULL,
+    groups integer DEFAULT 0 NOT NULL,
+    members integer DEFAULT 0 NOT NULL,
+    changed integer DEFAULT 0 NOT NULL,
+    deleted integer DEFAULT 0 NOT NULL,
+    refused integer DEFAULT 0 NOT NULL,
+    error_code text,
+    CONSTRAINT directory_syncs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text])))
+);
+
 CREATE TABLE public.group_members (
     tenant_id text NOT NULL,
     group_id text NOT NULL COLLATE pg_catalog."C",
@@ -283,6 +305,9 @@ ALTER TABLE ONLY public.authority_clock
 ALTER TABLE ONLY public.directory_events
     ADD CONSTRAINT directory_events_pkey PRIMARY KEY (event_id);
 
+ALTER TABLE ONLY public.directory_syncs
+    ADD CONSTRAINT directory_syncs_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
 
@@ -361,6 +386,12 @@ CREATE INDEX audit_log_request_idx ON ONLY public.audit_log USING btree (tenant_
 CREATE INDEX audit_log_source_ip_idx ON ONLY public.audit_log USING btree (tenant_id, source_ip, occurred_at);
 
 CREATE INDEX directory_events_received_at_idx ON public.directory_events USING btree (received_at);
+
+CREATE INDEX directory_syncs_due_idx ON public.directory_syncs USING btree (started_at) WHERE (status = ANY (ARRAY['queued'::text, 'running'::text]));
+
+CREATE UNIQUE INDEX directory_syncs_queued_idx ON public.directory_syncs USING btree (COALESCE(partner_id, ''::text), COALESCE(only_tenant_id, ''::text)) WHERE (status = 'queued'::text);
+
+CREATE INDEX directory_syncs_started_at_idx ON public.directory_syncs USING btree (started_at);
 
 CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
 

@@ -10,11 +10,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do every `seconds`, give or take a tenth so that processes do not march in step."""
+    """Something to do every `seconds`, give or take a tenth so that processes do not march in step.
+
+    `is_owed_at_end` of what would be lost if it were not done once more; what waits in a table for anybody is not.
+    """
 
     name: str
     seconds: float
     run: Callable[[], object]
+    is_owed_at_end: bool = True
 
 
 class OnFailure(Protocol):
@@ -31,18 +35,21 @@ class Periodic:
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
+        if not self._jobs:
+            return
         self._stopping.clear()
         self._thread = threading.Thread(target=self._work, name="periodic", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop, and do every job once more: what was put off must not be lost by an orderly end."""
+        """Stop, and do every job that is owed once more: what was put off must not be lost by an orderly end."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
             self._thread = None
             for job in self._jobs:
-                self._run(job)
+                if job.is_owed_at_end:
+                    self._run(job)
 
     def _work(self) -> None:
         due = {job.name: time.monotonic() + _spread(job.seconds) for job in self._jobs}

@@ -64,6 +64,7 @@ ANSWERED = {
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
     "NothingThere": (503, "service_unavailable"),
+    "SyncNotConfigured": (503, "service_unavailable"),
 }
 # A bare internal_error on purpose: clients can do nothing about them.
 INTERNAL = {

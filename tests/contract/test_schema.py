@@ -27,6 +27,7 @@ TENANT_TABLES = {
 OTHER_TABLES = {
     "authority_clock",
     "directory_events",
+    "directory_syncs",
     "key_rotations",
     "partner_keys",
     "partners",

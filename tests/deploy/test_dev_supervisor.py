@@ -227,6 +227,16 @@ def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports
     assert ask("GET", "/v1/secrets/app/ci", token).json()["data"] == {"a": "b"}
     assert ask("GET", "/v1/secrets/other/ci", token).status_code == 403
 
+    admin = {"Authorization": f"Bearer {env['SCAIVAULT_TOKEN']}"}
+    assert ask("POST", "/v1/identity/sync", admin).status_code == 202
+    statuses = {"queued"}
+    while statuses & {"queued", "running"}:
+        statuses = {each["status"] for each in ask("GET", "/v1/identity/sync/history", admin).json()["syncs"]}
+    assert statuses == {"succeeded"}
+    assert ask("GET", "/v1/identity/tenants/tnt_dev/users", admin).json()["total"] == 3
+    peeping = f"{env['SCAIKEY_URL']}/api/v1/partners"
+    assert requests.get(peeping, headers=token, timeout=10).status_code == 401
+
     scaikey = run.folder / "scaikey"
     kids = [
         key["kid"] for key in requests.get(f"{env['SCAIKEY_URL']}/.well-known/jwks.json", timeout=10).json()["keys"]

@@ -294,6 +294,12 @@ class TestGroups:
         scaikey.tell("group.member_added", "grp_sre", {"user_id": "usr_1"}, at=8)
         assert ada.get("/v1/identity/resolve/user/usr_1").json["groups"] == []
 
+    def test_who_was_deleted_and_lost_the_name_keeps_no_group_from_ending(self, scaikey, ada):
+        scaikey.tell("user.deleted", "usr_1", at=5)
+        assert scaikey.tell("user.created", "usr_3", {"email": "u1@a.example"}, at=6)[0] is True
+        assert scaikey.tell("group.deleted", "grp_sre", at=7) == (True, "taken")
+        assert ada.get("/v1/identity/resolve/user/user:u1@a.example").json["user_id"] == "usr_3"
+
     @pytest.mark.parametrize("name", ["group:sre", "sre"])
     def test_a_group_resolves(self, ada, name):
         assert ada.get(f"/v1/identity/resolve/group/{name}").json["identity_id"] == "group:sre"

@@ -324,6 +324,7 @@ WHERE = [
     "table audit_log",
     "table authority_clock",
     "table directory_events",
+    "table directory_syncs",
     "table group_members",
     "table groups",
     "table identities",

@@ -9,6 +9,11 @@ from scaivault.settings import KMS_NEEDS, RATE_LIMITS, SECRETS, Address, Setting
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
 MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT"}
+DIRECTORY = {
+    "SCAIKEY_URL": "https://scaikey.example.com",
+    "SCAIKEY_CLIENT_ID": "app_vault",
+    "SCAIKEY_CLIENT_SECRET": "hunter5",
+}
 
 
 @pytest.fixture
@@ -214,8 +219,28 @@ def test_the_files_of_a_token_must_be_there(anywhere, token):
     assert set(faults(anywhere | token | missing)) == set(missing)
 
 
+@pytest.mark.parametrize("left_out", DIRECTORY)
+def test_reading_the_directory_takes_all_of_its_settings(sound, left_out):
+    some = {name: text for name, text in DIRECTORY.items() if name != left_out}
+    assert list(faults(sound | some)) == [left_out]
+    assert Settings.from_env(sound | DIRECTORY).identity_sync_interval is None
+
+
+@pytest.mark.parametrize(("interval", "seconds"), [("1m", 60), ("6h", 21_600)])
+def test_it_is_read_at_intervals(sound, interval, seconds):
+    settings = Settings.from_env(sound | DIRECTORY | {"IDENTITY_SYNC_INTERVAL": interval})
+    assert settings.identity_sync_interval.total_seconds() == seconds
+    assert set(faults(sound | {"IDENTITY_SYNC_INTERVAL": interval})) == set(DIRECTORY)
+
+
+@pytest.mark.parametrize("interval", ["59s", "0", "often", "-1h", "6"])
+def test_and_not_too_often(sound, interval):
+    assert list(faults(sound | DIRECTORY | {"IDENTITY_SYNC_INTERVAL": interval})) == ["IDENTITY_SYNC_INTERVAL"]
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_a_secret_may_come_from_a_file(sound, tmp_path, name):
+    sound |= DIRECTORY
     file = tmp_path / "secret"
     file.write_text(sound[name] + "\n")
     from_file = {key: text for key, text in sound.items() if key != name} | {f"{name}_FILE": str(file)}
@@ -229,7 +254,7 @@ def test_a_secret_may_come_from_a_file(sound, tmp_path, name):
 
 
 def test_secrets_are_not_shown(sound):
-    settings = Settings.from_env(sound)
+    settings = Settings.from_env(sound | DIRECTORY)
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert "hunter" not in shown
 

@@ -3,9 +3,10 @@
 NotFound ── IdentityNotFound
 InvalidRequest ── InvalidRole
 Forbidden ── RoleBeyondGrantor
+Unavailable ── SyncNotConfigured
 """
 
-from scaivault.kernel.errors import Forbidden, InvalidRequest, NotFound
+from scaivault.kernel.errors import Forbidden, InvalidRequest, NotFound, Unavailable
 
 
 class IdentityNotFound(NotFound):
@@ -26,3 +27,19 @@ class RoleBeyondGrantor(Forbidden):
 
 class EventRefused(Exception):
     """An event that is genuine and can not be taken. Its text is ours, and answers the sender."""
+
+
+class SyncNotConfigured(Unavailable):
+    """This vault reads no directory: SCAIKEY_URL, SCAIKEY_CLIENT_ID and SCAIKEY_CLIENT_SECRET are not all set."""
+
+
+class SyncFailed(Exception):
+    """A sync can not go on. `code` is for its history, and tells nothing of the other side."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+class SyncLost(Exception):
+    """Another process has taken this sync over."""

@@ -100,6 +100,69 @@ class Piece:
         return (self.number - 1) * self.size
 
 
+class SyncStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class SyncFault(StrEnum):
+    """Why a sync failed, as its history tells it."""
+
+    UNAVAILABLE = "directory_unavailable"
+    MALFORMED = "directory_malformed"
+    CHANGED_MEANWHILE = "directory_changed_meanwhile"
+    TOO_LARGE = "directory_too_large"
+    TOO_SLOW = "directory_too_slow"
+    NOT_THERE = "not_in_directory"
+    TOO_MANY_DELETIONS = "too_many_deletions"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Territory:
+    """What a sync is about: one tenant, one partner's tenants or, of None and None, everything."""
+
+    partner_id: str | None
+    tenant_id: str | None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a sync has read, and what came of it."""
+
+    tenants: int = 0
+    users: int = 0
+    groups: int = 0
+    members: int = 0
+    changed: int = 0
+    deleted: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One sync of the directory, in whatever state. `attempts` tells this claim of it from the next."""
+
+    id: str
+    partner_id: str | None
+    only_tenant_id: str | None
+    requested_by: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None
+    attempts: int
+    tenants: int
+    users: int
+    groups: int
+    members: int
+    changed: int
+    deleted: int
+    refused: int
+    error_code: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One telling of the identity provider, about one resource, as of `at`. `data` is as it came."""

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from scaivault.kernel.redacted import Redacted
 from scaivault.outbound import http
 from scaivault.outbound.errors import NoDocument, NothingThere
 from scaivault.outbound.http import DocumentFetcher
@@ -160,3 +161,25 @@ def test_no_cookie_comes_back(provider):
     fetch(provider, setting)
     fetch(provider, setting)
     assert seen == [None, None]
+
+
+def test_a_bearer_is_sent_to_whom_it_was_meant_for_and_shown_to_nobody(provider):
+    heard = []
+
+    def redirect(handler):
+        heard.append(handler.headers["Authorization"])
+        answer(handler, b"", 302, Location=provider.url + "/elsewhere")
+
+    provider.instead["/document"] = redirect
+    with pytest.raises(NoDocument) as refused:
+        FETCHER.fetch(provider.url + "/document", 1_000, Redacted(b"the-bearer"))
+    assert (heard, provider.asked) == (["Bearer the-bearer"], ["/document"])
+    assert "the-bearer" not in repr(refused.value) + str(refused.value)
+
+
+def test_credentials_go_where_documents_come_from_and_nowhere_else(provider):
+    """This server takes no forms at all."""
+    with pytest.raises(NoDocument):
+        FETCHER.exchange(provider.url + "/oauth/token", 1_000, "id", Redacted(b"secret"), {"grant_type": "x"})
+    with pytest.raises(NoDocument):
+        FETCHER.exchange("http://scaikey.example/oauth/token", 1_000, "id", Redacted(b"secret"), {})

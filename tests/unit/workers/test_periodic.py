@@ -128,3 +128,17 @@ def test_what_was_closed_may_be_opened_again(upkeep):
     here.close()
     here.open()
     assert chore.await_runs(chore.runs + 2)
+
+
+def test_what_is_not_owed_is_not_done_at_the_end(upkeep):
+    owed, other = Chore(), Chore()
+    periodic = upkeep(Job("other", NEVER, other, is_owed_at_end=False), Job("owed", NEVER, owed))
+    periodic.open()
+    periodic.close()
+    assert (owed.runs, other.runs) == (1, 0)
+
+
+def test_without_jobs_there_is_no_thread(upkeep):
+    before = threading.active_count()
+    upkeep().open()
+    assert threading.active_count() == before

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from scaivault.features.directory import model, store
+from scaivault.features.directory import model
 from scaivault.features.directory.errors import EventRefused
 from scaivault.features.directory.model import Event, Status, Told
-from scaivault.kernel.caller import Caller, IdentityType, Origin, Principal, Role
+from scaivault.features.directory.service import projection
+from scaivault.features.directory.store import directory as store
+from scaivault.kernel.caller import Origin
 from scaivault.kernel.errors import TokenInvalid, Unauthenticated
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Journal
@@ -20,7 +22,6 @@ from scaivault.storage.database import Database, Session
 FRESH = timedelta(minutes=5)
 KEPT = timedelta(hours=1)  # longer than a copy could be fresh, on either side of the clock
 MOST_SIGNATURES = 4
-SYSTEM_ID = "system:scaikey"
 _SIGNATURE = re.compile(r"t=([0-9]{1,12})((?:,v1=[0-9a-f]{64})+)", re.ASCII)
 
 
@@ -85,21 +86,9 @@ class EventService:
 
 
 def _entry(event: Event, origin: Origin, partner_id: str, tenant_id: str) -> Entry:
-    teller = Principal(
-        token_id="",
-        partner_id=partner_id,
-        tenant_id=tenant_id,
-        identity_id=SYSTEM_ID,
-        identity_type=IdentityType.SYSTEM,
-        display_name="ScaiKey",
-        scopes=frozenset(),
-        groups=frozenset(),
-        roles=frozenset(),
-        token_expires_at=event.at,
-    )
     return Entry.of(
         Action.IDENTITY_SYNC,
-        Caller(teller, origin),
+        projection.teller(partner_id, tenant_id, event.at, origin),
         event_id=event.id,
         event_type=event.kind,
         resource_id=event.resource_id,
@@ -144,12 +133,12 @@ def _apply_user(change: _Change) -> tuple[str, str]:
         told.text("display_name", "name"),
         _status(change),
         _mfa(change),
-        _roles(told),
+        projection.roles(told),
         change.event.at,
         change.now,
     )
     if is_changed:
-        _follow(tx, tenant_id, [user_id])
+        projection.follow(tx, tenant_id, [user_id])
     elif not store.is_user_known(tx, tenant_id, user_id):
         raise EventRefused("this user is not known here, and the event does not tell its email")
     return partner_id, tenant_id
@@ -161,7 +150,7 @@ def _apply_group(change: _Change) -> tuple[str, str]:
     group_id = model.group_id(change.event.resource_id)
     status = Status.DELETED if change.event.kind.endswith(".deleted") else None
     if store.change_group(tx, tenant_id, group_id, change.told.group_name(), status, change.event.at, change.now):
-        _follow(tx, tenant_id, store.list_member_ids(tx, tenant_id, group_id))
+        projection.follow(tx, tenant_id, store.list_member_ids(tx, tenant_id, group_id))
     elif not store.is_group_known(tx, tenant_id, group_id):
         raise EventRefused("this group is not known here, and the event does not tell its name")
     return partner_id, tenant_id
@@ -176,17 +165,8 @@ def _apply_member(change: _Change) -> tuple[str, str]:
     if not (store.is_group_known(tx, tenant_id, group_id) and store.is_user_known(tx, tenant_id, user_id)):
         raise EventRefused("this group or this user is not known here")
     if store.change_member(tx, tenant_id, group_id, user_id, kind, change.event.at, is_member=is_member):
-        _follow(tx, tenant_id, [user_id])
+        projection.follow(tx, tenant_id, [user_id])
     return partner_id, tenant_id
-
-
-def _follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
-    """Bring the identities of these users in line, and void what every process knows of the tenant."""
-    for user_id in user_ids:
-        if not store.change_identities_of_user(tx, tenant_id, user_id):
-            raise EventRefused("another user of this tenant has the same email")
-        store.change_former_identities(tx, tenant_id, user_id)
-    epochs.move(tx, tenant_id)
 
 
 def _partner_of(tx: Session, tenant_id: str) -> str:
@@ -206,16 +186,6 @@ def _status(change: _Change) -> Status | None:
 def _mfa(change: _Change) -> bool | None:
     verb = change.event.kind.rpartition(".")[2]
     return {"mfa_enabled": True, "mfa_disabled": False}.get(verb, change.told.flag("mfa_enabled"))
-
-
-def _roles(told: Told) -> list[str] | None:
-    """Roles that are known; None if none are told of, and then they stay as they were given here."""
-    given = told.data.get("roles")
-    if given is None:
-        return None
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise EventRefused("data.roles is no list of names")
-    return sorted(set(given) & set(Role))
 
 
 _OF_MEMBERS = frozenset({"group.member_added", "group.member_removed"})

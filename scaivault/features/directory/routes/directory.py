@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from scaivault.edge.messages import Body, Query, Reply, Timestamp
-from scaivault.edge.routes import Route, Routes, Signature
+from scaivault.edge.routes import Route, Signature
 from scaivault.features.directory.errors import EventRefused, IdentityNotFound, InvalidRole, RoleBeyondGrantor
 from scaivault.features.directory.model import Event, Piece, Resolved, Status, User
 from scaivault.features.directory.service.browsing import BrowseService
@@ -270,9 +270,11 @@ def _user_roles(user: User) -> UserRolesReply:
     return UserRolesReply(user_id=user.id, roles=user.roles)
 
 
-def routes(browsing: BrowseService, roles: RoleService, events: EventService, signature: EventSignature) -> Routes:
+def table(
+    browsing: BrowseService, roles: RoleService, events: EventService, signature: EventSignature
+) -> Sequence[Route]:
     at = DirectoryRoutes(browsing, roles, events)
-    return Routes("directory", "identity", (*_reading(at), *_roles(at), _receiver(at, signature)))
+    return (*_reading(at), *_roles(at), _receiver(at, signature))
 
 
 def _reading(at: DirectoryRoutes) -> Sequence[Route]:
