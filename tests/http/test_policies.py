@@ -132,7 +132,7 @@ class TestDeciding:
             carol.post("/v1/secrets/app/db:rollback", {"version": 1}),
             carol.post("/v1/secrets/app/db:destroy", {"versions": [1]}),
             carol.post("/v1/secrets/app/db:recover"),
-            carol.patch("/v1/secrets/app/db:metadata", {}),
+            carol.patch("/v1/secrets/app/db:metadata", {"metadata": {"a": 1}}),
         ):
             assert (answer.status_code, error(answer)) == (403, "access_denied")
         assert ada.get("/v1/secrets/app/db").json["version"] == 1

@@ -223,7 +223,14 @@ class TestDocument:
         open_ones = {
             path for path, item in document["paths"].items() for each in item.values() if each.get("security") == []
         }
-        assert open_ones == {HEALTH, READY, "/v1/version", "/v1/openapi.json", "/v1/identity/webhooks/scaikey"}
+        assert open_ones == {
+            HEALTH,
+            READY,
+            "/v1/version",
+            "/v1/openapi.json",
+            "/v1/identity/webhooks/scaikey",
+            "/v1/auth/exchange",
+        }
 
     def test_it_is_json_of_its_version(self, house, document):
         assert document["openapi"] == "3.1.0"
