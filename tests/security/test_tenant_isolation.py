@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from scaivault.crypto.keyring import KeyRing
-from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, TRUST, by_name
+from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, TRUST, UNSERVED, by_name
 from tests.contract.test_schema import TENANT_TABLES
 
 # Bodies that would do something, if they reached anything.
@@ -121,7 +121,7 @@ def test_a_live_a_deleted_and_an_absent_secret_are_one_to_a_stranger(bob, adas, 
 def test_no_operation_shows_or_changes_anything_of_another_tenant(standing, bob, adas, operation):
     before = rows_of(standing.database_url, "tnt_a")
     answer = call(bob, operation, adas)
-    assert answer.status_code < 500
+    assert answer.status_code < 500 or (answer.status_code == 503 and operation.name in UNSERVED)
     for shown in (
         "the-value-of-ada",
         "owner-of-ada",
@@ -214,7 +214,7 @@ def test_a_ciphertext_carried_into_another_tenant_does_not_open(standing, ada, b
         )
     answer = bob.get(f"/v1/secrets/{room}/db")
     assert (answer.status_code, answer.json["error"]["code"]) == (500, "internal_error")
-    assert bob.audit(path_prefix=room)[0]["extra_data"]["reason"] == "unreadable"
+    assert "unreadable" in [entry["extra_data"].get("reason") for entry in bob.audit(path_prefix=room)]
 
 
 def test_tenant_keys_carried_along_do_not_help(standing, ada, bob, room):
