@@ -27,7 +27,7 @@ from scaivault.crypto.errors import RetiredKeyVersion, TamperedCiphertext
 from scaivault.crypto.keyring import KeyRing, KeyStore
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.crypto.kms.succession import Succession
-from scaivault.kernel.caller import Caller, IdentityType, Origin, Principal
+from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.errors import NotFound, Unavailable
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry, Extra
@@ -364,18 +364,6 @@ class KeyRotation:
         return replace(entry, extra={"key": level.value, **facts})
 
     def _caller(self, partner_id: str, tenant_id: str) -> Caller:
-        """The vault itself: it holds no token and may do nothing else."""
-        principal = Principal(
-            token_id="",
-            partner_id=partner_id,
-            tenant_id=tenant_id,
-            identity_id=IDENTITY,
-            identity_type=IdentityType.SYSTEM,
-            display_name="Key rotation",
-            scopes=frozenset(),
-            groups=frozenset(),
-            roles=frozenset(),
-            token_expires_at=self._clock.now(),
-        )
+        principal = Principal.of_system(IDENTITY, "Key rotation", partner_id, tenant_id, self._clock.now())
         here = ip_address("127.0.0.1")
         return Caller(principal, Origin(here, "scaivault server", new_id("req"), uuid4().hex, time.perf_counter()))

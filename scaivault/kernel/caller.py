@@ -90,6 +90,24 @@ class Principal:
     def is_partner_admin(self) -> bool:
         return not self.roles.isdisjoint(_PARTNER_ADMINISTRATORS)
 
+    @classmethod
+    def of_system(
+        cls, identity_id: str, display_name: str, partner_id: str, tenant_id: str, at: datetime
+    ) -> "Principal":
+        """A part of the vault itself, for the trail to name: it holds no token and may do nothing."""
+        return cls(
+            token_id="",
+            partner_id=partner_id,
+            tenant_id=tenant_id,
+            identity_id=identity_id,
+            identity_type=IdentityType.SYSTEM,
+            display_name=display_name,
+            scopes=frozenset(),
+            groups=frozenset(),
+            roles=frozenset(),
+            token_expires_at=at,
+        )
+
     def entering(self, partner_id: str, tenant_id: str) -> "Principal":
         """The same one acting in another tenant, where the groups of its own mean nothing."""
         return replace(self, partner_id=partner_id, tenant_id=tenant_id, groups=frozenset(), home=self.home or self)

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from scaivault.features.directory.errors import EventRefused
+from scaivault.kernel.caller import Role
 
 _USER_ID = re.compile(r"usr_[A-Za-z0-9_-]{1,96}", re.ASCII)
 _GROUP_ID = re.compile(r"grp_[A-Za-z0-9_-]{1,96}", re.ASCII)
@@ -217,6 +218,15 @@ class Told:
         if value is not None and _EMAIL.fullmatch(value) is None:
             raise EventRefused("data.email is no address that can be an identity")
         return None if value is None else value.lower()
+
+    def roles(self) -> list[str] | None:
+        """Roles that are known; None if none are told of, and then they stay as they were given here."""
+        given = self.data.get("roles")
+        if given is None:
+            return None
+        if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+            raise EventRefused("data.roles is no list of names")
+        return sorted(set(given) & set(Role))
 
     def group_name(self) -> str | None:
         value = self.text("slug", "name")

@@ -101,8 +101,7 @@ def _apply_partner(change: _Change) -> tuple[str, str]:
     name, slug, region = told.text("name"), told.word("slug"), told.word("region")
     if store.change_partner(tx, partner_id, name, slug, region, _status(change), change.event.at, change.now):
         store.add_shared_space(tx, partner_id)
-        for tenant_id in store.list_tenant_ids(tx, partner_id):
-            epochs.move(tx, tenant_id)
+        projection.void_partner(tx, partner_id)
     return partner_id, partner_id
 
 
@@ -133,7 +132,7 @@ def _apply_user(change: _Change) -> tuple[str, str]:
         told.text("display_name", "name"),
         _status(change),
         _mfa(change),
-        projection.roles(told),
+        told.roles(),
         change.event.at,
         change.now,
     )

@@ -3,9 +3,8 @@
 from datetime import datetime
 
 from scaivault.features.directory.errors import EventRefused
-from scaivault.features.directory.model import Told
 from scaivault.features.directory.store import directory as store
-from scaivault.kernel.caller import Caller, IdentityType, Origin, Principal, Role
+from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.storage import epochs
 from scaivault.storage.database import Session
 
@@ -24,28 +23,12 @@ def follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
     epochs.move(tx, tenant_id)
 
 
-def roles(told: Told) -> list[str] | None:
-    """Roles that are known; None if none are told of, and then they stay as they were given here."""
-    given = told.data.get("roles")
-    if given is None:
-        return None
-    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
-        raise EventRefused("data.roles is no list of names")
-    return sorted(set(given) & set(Role))
+def void_partner(tx: Session, partner_id: str) -> None:
+    """Void what every process knows of the partner's tenants: it may have been let in or shut out."""
+    for tenant_id in store.list_tenant_ids(tx, partner_id):
+        epochs.move(tx, tenant_id)
 
 
 def teller(partner_id: str, tenant_id: str, at: datetime, origin: Origin) -> Caller:
     """Who the trail of a tenant names for what the identity provider has told."""
-    principal = Principal(
-        token_id="",
-        partner_id=partner_id,
-        tenant_id=tenant_id,
-        identity_id=SYSTEM_ID,
-        identity_type=IdentityType.SYSTEM,
-        display_name="ScaiKey",
-        scopes=frozenset(),
-        groups=frozenset(),
-        roles=frozenset(),
-        token_expires_at=at,
-    )
-    return Caller(principal, origin)
+    return Caller(Principal.of_system(SYSTEM_ID, "ScaiKey", partner_id, tenant_id, at), origin)

@@ -157,8 +157,7 @@ class _Pass:
                 directory_store.add_shared_space(tx, partner_id)
                 if was != status:
                     self._counts.changed += 1
-                    for tenant_id in directory_store.list_tenant_ids(tx, partner_id):
-                        epochs.move(tx, tenant_id)
+                    projection.void_partner(tx, partner_id)
 
     def _tenants(self) -> Sequence[_Place]:
         """The tenants of the territory, themselves brought up to date. Those not listed stay as they are."""
@@ -381,7 +380,7 @@ def _user(user_id: str, told: Told) -> _User:
         told.text("display_name", "name") or email,
         told.status() or Status.ACTIVE,
         told.flag("mfa_enabled") or False,
-        projection.roles(told),
+        told.roles(),
     )
 
 

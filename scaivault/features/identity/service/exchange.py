@@ -205,15 +205,4 @@ def _principal(vouched: _Vouched, tenant_id: str, summary: TokenSummary) -> Prin
 
 def _exchange_itself(partner_id: str, tenant_id: str, now: datetime) -> Principal:
     """Who a refusal is recorded of: whoever it was has not shown to be anybody."""
-    return Principal(
-        token_id="",
-        partner_id=partner_id,
-        tenant_id=tenant_id,
-        identity_id=EXCHANGE_ID,
-        identity_type=IdentityType.SYSTEM,
-        display_name="token exchange",
-        scopes=frozenset(),
-        groups=frozenset(),
-        roles=frozenset(),
-        token_expires_at=now,
-    )
+    return Principal.of_system(EXCHANGE_ID, "token exchange", partner_id, tenant_id, now)
