@@ -12,7 +12,7 @@ from scaivault.edge.authn import bearer_token
 from scaivault.edge.bodies import check_size, parse_object, validate
 from scaivault.edge.exchange import current
 from scaivault.edge.messages import Reply
-from scaivault.edge.routes import Answer, Route, Routes, Signature
+from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
 from scaivault.kernel.paths import SecretPath, parse_path
@@ -96,10 +96,14 @@ def categories(tables: Iterable[Routes]) -> dict[str, str]:
 def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Callable[..., Response]:
     def open_to_all(**variables: object) -> Response:
         environ = request.environ
-        origin = {"origin": current().origin} if route.proves_itself else {}
-        return _render(
-            route, route.view(**variables, **origin, **_inputs(route, environ, _body(_read(route, environ))))
-        )
+        return _render(route, route.view(**variables, **_inputs(route, environ, _body(_read(route, environ)))))
+
+    def for_the_proven(**variables: object) -> Response:
+        environ, raw = request.environ, _read(route, request.environ)
+        if route.signature is not None:
+            route.signature.check(environ.get(route.signature.environ_name), raw or b"")
+        origin = current().origin
+        return _render(route, route.view(origin=origin, **variables, **_inputs(route, environ, _body(raw))))
 
     def for_callers(*, acting_tenant: str | None = None, **variables: object) -> Response:
         environ, exchange = request.environ, current()
@@ -118,21 +122,9 @@ def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Ca
             raise
 
     takes_path = "<secret:" in route.rule
-    if route.signature is not None:
-        return _signed_view(route, route.signature)
+    if route.proves_itself:
+        return for_the_proven
     return open_to_all if route.is_open else for_callers
-
-
-def _signed_view(route: Route, signature: Signature) -> Callable[..., Response]:
-    header = "HTTP_" + signature.header.upper().replace("-", "_")
-
-    def for_the_signed(**variables: object) -> Response:
-        environ, raw = request.environ, _read(route, request.environ)
-        signature.check(environ.get(header), raw or b"")
-        origin = current().origin
-        return _render(route, route.view(origin=origin, **variables, **_inputs(route, environ, _body(raw))))
-
-    return for_the_signed
 
 
 def _path_among(variables: Mapping[str, object]) -> SecretPath | None:

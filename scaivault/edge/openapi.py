@@ -191,7 +191,7 @@ def _failures(route: Route) -> dict[int, set[str]]:
     if route.query is not None:
         kinds += [errors.ValidationFailed]
     if route.signature is not None:
-        kinds += [errors.Unauthenticated, errors.TokenInvalid]
+        kinds += [errors.Unauthenticated]
     if route.proves_itself:
         kinds += [errors.TokenInvalid]
     if not route.is_open:

@@ -32,6 +32,11 @@ class Signature:
     header: str
     check: Callable[[str | None, bytes], None]
 
+    @property
+    def environ_name(self) -> str:
+        """The header as WSGI names it."""
+        return "HTTP_" + self.header.upper().replace("-", "_")
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -41,9 +46,9 @@ class Route:
     `scope` is what the service behind it requires, for the documentation and the URL-map test; None is any token. A
     `reply` that can be one of several messages is documented as their RootModel. With `takes_if_match` the view gets
     the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
-    are documented beside `status`, `text_types` of an answer that is no JSON. An open route with a
-    `signature` has its body checked before anything of it is parsed, and its view is given the `origin`; so is that of
-    an open route that `proves_itself`, by a token in its body.
+    are documented beside `status`, `text_types` of an answer that is no JSON. An open route that
+    `proves_itself`, by a token in its body or by a `signature`, which is checked before anything of the body is parsed,
+    has its view called with the `origin` too.
     """
 
     method: str
@@ -57,8 +62,8 @@ class Route:
     status: int = 200
     errors: Sequence[type[VaultError]] = ()
     is_open: bool = False
-    signature: Signature | None = None
     proves_itself: bool = False
+    signature: Signature | None = None
     max_body_bytes: int = 64 * 1024
     takes_if_match: bool = False
     category: str | None = None

@@ -360,5 +360,6 @@ def _receiver(at: DirectoryRoutes, signature: EventSignature) -> Route:
         reply=EventReply,
         max_body_bytes=256 * 1024,
         is_open=True,
+        proves_itself=True,
         signature=Signature(SIGNATURE, signature.check),
     )

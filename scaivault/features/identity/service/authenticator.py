@@ -9,11 +9,11 @@ from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.errors import (
     Forbidden,
     TenantAccessDenied,
+    TenantNotFound,
     TokenExpired,
     TokenInvalid,
     TokenRevoked,
     Unauthenticated,
-    VaultError,
 )
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Journal
@@ -50,7 +50,7 @@ class Authenticator:
         try:
             self._check(standing)
             return self._tenancy.enter(caller, caller.tenant_id if tenant_id is None else tenant_id)
-        except VaultError as fault:
+        except (Unauthenticated, Forbidden, TenantNotFound) as fault:
             self._journal.record_alone(
                 Entry.of(Action.POLICY_VIOLATION, caller, success=False, attempted="authenticate", reason=fault.code)
             )
