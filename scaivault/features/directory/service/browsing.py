@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from scaivault.features.directory.errors import IdentityNotFound
 from scaivault.features.directory.model import Group, Member, Partner, Piece, Resolved, Tenant, User
-from scaivault.features.directory.store import directory as store
+from scaivault.features.directory.store import browsing as store
 from scaivault.features.identity.service.tenancy import Tenancy
 from scaivault.kernel.caller import Caller, IdentityType, Role, Scope
 from scaivault.kernel.ports import Guard

@@ -10,7 +10,8 @@ from scaivault.features.directory import model
 from scaivault.features.directory.errors import EventRefused
 from scaivault.features.directory.model import Event, Status, Told
 from scaivault.features.directory.service import projection
-from scaivault.features.directory.store import directory as store
+from scaivault.features.directory.store import identities
+from scaivault.features.directory.store import telling as store
 from scaivault.kernel.caller import Origin
 from scaivault.kernel.errors import TokenInvalid, Unauthenticated
 from scaivault.kernel.journal import Action, Entry
@@ -149,7 +150,7 @@ def _apply_group(change: _Change) -> tuple[str, str]:
     group_id = model.group_id(change.event.resource_id)
     status = Status.DELETED if change.event.kind.endswith(".deleted") else None
     if store.change_group(tx, tenant_id, group_id, change.told.group_name(), status, change.event.at, change.now):
-        projection.follow(tx, tenant_id, store.list_member_ids(tx, tenant_id, group_id))
+        projection.follow(tx, tenant_id, identities.list_member_ids(tx, tenant_id, group_id))
     elif not store.is_group_known(tx, tenant_id, group_id):
         raise EventRefused("this group is not known here, and the event does not tell its name")
     return partner_id, tenant_id

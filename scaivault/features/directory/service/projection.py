@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from scaivault.features.directory.errors import EventRefused
-from scaivault.features.directory.store import directory as store
+from scaivault.features.directory.store import identities as store
 from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.storage import epochs
 from scaivault.storage.database import Session

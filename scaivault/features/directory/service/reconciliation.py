@@ -13,7 +13,7 @@ from scaivault.features.directory.model import Counts, Status, Sync, SyncFault, 
 from scaivault.features.directory.service import projection
 from scaivault.features.directory.service.reading import LEASE, Reading
 from scaivault.features.directory.service.source import DirectorySource
-from scaivault.features.directory.store import directory as directory_store
+from scaivault.features.directory.store import identities, telling
 from scaivault.features.directory.store import syncs as store
 from scaivault.kernel.caller import Origin
 from scaivault.kernel.journal import Action, Entry
@@ -153,8 +153,8 @@ class _Pass:
             return
         with self._database.transaction() as tx:
             was = store.claim_partner_status(tx, partner_id)
-            if directory_store.change_partner(tx, partner_id, name, slug, region, status, at, self._clock.now()):
-                directory_store.add_shared_space(tx, partner_id)
+            if telling.change_partner(tx, partner_id, name, slug, region, status, at, self._clock.now()):
+                telling.add_shared_space(tx, partner_id)
                 if was != status:
                     self._counts.changed += 1
                     projection.void_partner(tx, partner_id)
@@ -189,12 +189,12 @@ class _Pass:
         if sync.partner_id not in {None, place.partner_id} or sync.only_tenant_id not in {None, place.tenant_id}:
             return None
         with self._database.transaction() as tx:
-            if directory_store.find_partner_of(tx, place.tenant_id) not in {None, place.partner_id}:
+            if telling.find_partner_of(tx, place.tenant_id) not in {None, place.partner_id}:
                 return None
-            directory_store.add_partner(tx, place.partner_id)
-            directory_store.add_shared_space(tx, place.partner_id)
+            telling.add_partner(tx, place.partner_id)
+            telling.add_shared_space(tx, place.partner_id)
             was = store.claim_tenant_status(tx, place.tenant_id)
-            is_taken = directory_store.change_tenant(
+            is_taken = telling.change_tenant(
                 tx, place.tenant_id, place.partner_id, name, slug, status, at, self._clock.now()
             )
             if is_taken and was != status:
@@ -252,7 +252,7 @@ class _Pass:
         """False if its name is another live user's."""
         try:
             with self._database.transaction() as tx:
-                is_changed = directory_store.change_user(
+                is_changed = telling.change_user(
                     tx,
                     tenant_id,
                     user.id,
@@ -314,10 +314,10 @@ class _Pass:
         with self._database.transaction() as tx:
             known = store.claim_group(tx, tenant_id, group_id)
             is_same = known is not None and (known.name, known.status) == (name or known.name, status)
-            if not directory_store.change_group(tx, tenant_id, group_id, name, status, at, self._clock.now()):
+            if not telling.change_group(tx, tenant_id, group_id, name, status, at, self._clock.now()):
                 return False
             if not is_same:
-                projection.follow(tx, tenant_id, directory_store.list_member_ids(tx, tenant_id, group_id))
+                projection.follow(tx, tenant_id, identities.list_member_ids(tx, tenant_id, group_id))
             return not is_same
 
     def _members(self, tenant_id: str, group_id: str) -> None:
@@ -351,9 +351,7 @@ class _Pass:
                 moved = [
                     user_id
                     for user_id in some
-                    if directory_store.change_member(
-                        tx, tenant_id, group_id, user_id, kinds[user_id], at, is_member=is_member
-                    )
+                    if telling.change_member(tx, tenant_id, group_id, user_id, kinds[user_id], at, is_member=is_member)
                     and user_id not in known
                 ]
                 if moved:

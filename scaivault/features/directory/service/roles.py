@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from scaivault.features.directory.errors import IdentityNotFound, InvalidRole, RoleBeyondGrantor
 from scaivault.features.directory.model import User
-from scaivault.features.directory.store import directory as store
+from scaivault.features.directory.store import identities as store
 from scaivault.kernel.caller import Caller, Role, Scope
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Guard, Journal
