@@ -171,3 +171,9 @@ def ada(tenants):
 def bob(tenants):
     """The administrator of tenant B."""
     return tenants[1]
+
+
+@pytest.fixture
+def pat(house, ada):
+    """The administrator of the partner."""
+    return partner_admin(house, ada)

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from scaivault.kernel.caller import Role, Scope
-from tests.house import OTHER_TENANT, TENANT, furnish, opened, partner_admin
+from tests.house import OTHER_TENANT, TENANT, opened
 
 RECEIVER = "/v1/identity/webhooks/scaikey"
 SECRET = "whsec-of-the-tests"
@@ -25,26 +25,6 @@ def error(answer):
 def house(database_url, redis_url, tmp_path):
     with opened(database_url, redis_url, tmp_path, SCAIKEY_WEBHOOK_SECRET=SECRET) as house:
         yield house
-
-
-@pytest.fixture
-def people(house):
-    return furnish(house)
-
-
-@pytest.fixture
-def ada(people):
-    return people[0]
-
-
-@pytest.fixture
-def bob(people):
-    return people[1]
-
-
-@pytest.fixture
-def pat(house, ada):
-    return partner_admin(house, ada)
 
 
 class ScaiKey:

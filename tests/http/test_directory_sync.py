@@ -15,7 +15,7 @@ import pytest
 from scaivault import bootstrap
 from scaivault.kernel.caller import Role, Scope
 from scaivault.outbound import http
-from tests.house import OTHER_TENANT, TENANT, furnish, opened, partner_admin
+from tests.house import OTHER_TENANT, TENANT, furnish, opened
 from tests.http.test_directory import SECRET, ScaiKey, error, eventually
 from tests.issuer import answer
 
@@ -125,26 +125,6 @@ def house(database_url, redis_url, tmp_path, directory, monkeypatch):
     monkeypatch.setattr(bootstrap, "SYNC_SECONDS", 0.02)
     with opened(database_url, redis_url, tmp_path, **reading(directory)) as house:
         yield house
-
-
-@pytest.fixture
-def people(house):
-    return furnish(house)
-
-
-@pytest.fixture
-def ada(people):
-    return people[0]
-
-
-@pytest.fixture
-def bob(people):
-    return people[1]
-
-
-@pytest.fixture
-def pat(house, ada):
-    return partner_admin(house, ada)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
-from tests.house import OTHER_TENANT, TENANT, partner_admin
+from tests.house import OTHER_TENANT, TENANT
 
 STRANGER = "tnt_strange"
 DENIED = (403, "tenant_access_denied")
@@ -13,11 +13,6 @@ DENIED = (403, "tenant_access_denied")
 
 def error(answer):
     return answer.status_code, answer.json["error"]["code"]
-
-
-@pytest.fixture
-def pat(house, ada):
-    return partner_admin(house, ada)
 
 
 @pytest.fixture

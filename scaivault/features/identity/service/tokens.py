@@ -70,16 +70,7 @@ class TokenService:
         token, summary = new_token(), self._summary(caller, order)
         digest = self._hasher().digest(token)
         with self._journal.operation(Action.TOKEN_CREATE, caller) as tx:
-            if order.identity_id is not None:
-                groups = order.groups
-                if groups is None:
-                    groups = store.find_groups(tx, caller.tenant_id, order.identity_id)
-                store.add_identity(tx, caller.tenant_id, Identity(order.identity_id, order.identity_id, groups))
-            else:
-                # Whom only a JSON web token has spoken for so far has no row yet. It gets no groups or roles: those
-                # are the issuer's to give, for as long as its own token lives.
-                who = Identity(caller.identity_id, caller.principal.display_name)
-                store.add_missing_identity(tx, caller.tenant_id, who)
+            _enlist_holder(tx, caller, order)
             live = store.count_live_tokens(tx, caller.tenant_id, summary.identity_id, summary.created_at)
             if live >= MAX_LIVE_TOKENS:
                 raise TooManyTokens
@@ -162,6 +153,20 @@ class TokenService:
             expires_at=min(now + asked, caller.principal.token_expires_at),
             revoked_at=None,
         )
+
+
+def _enlist_holder(tx: Session, caller: Caller, order: TokenOrder) -> None:
+    """See to it that there is an identity for the token to speak for."""
+    if order.identity_id is None:
+        # Whom only a JSON web token has spoken for so far has no row yet. It gets no groups or roles: those are the
+        # issuer's to give, for as long as its own token lives.
+        who = Identity(caller.identity_id, caller.principal.display_name)
+        store.add_missing_identity(tx, caller.tenant_id, who)
+        return
+    groups = order.groups
+    if groups is None:
+        groups = store.find_groups(tx, caller.tenant_id, order.identity_id)
+    store.add_identity(tx, caller.tenant_id, Identity(order.identity_id, order.identity_id, groups))
 
 
 def _own_unless_admin(caller: Caller) -> str | None:
