@@ -4,13 +4,13 @@ The bounds come before authentication, so that a stranger can not make us build 
 """
 
 import json
-import math
 import re
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from scaivault.kernel.documents import NoJsonConstant, NumberOutOfRange, RepeatedName, parse_strictly
 from scaivault.kernel.errors import BodyTooLarge, InvalidRequest, ValidationFailed
 
 MAX_DEPTH = 36  # 32 levels of secret data, inside a field, inside the body
@@ -34,11 +34,17 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON is any of its types
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not valid UTF-8.") from None
     try:
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite)
+        value = parse_strictly(text)
     except json.JSONDecodeError as fault:
         raise InvalidRequest(
             f"The body is not valid JSON: line {fault.lineno}, column {fault.colno}: {fault.msg}."
         ) from None
+    except RepeatedName:
+        raise InvalidRequest("An object in the body has the same key twice.") from None
+    except NoJsonConstant as constant:
+        raise InvalidRequest(f"{constant} is not JSON.") from None
+    except NumberOutOfRange:
+        raise InvalidRequest("The body has a number that is out of range.") from None
     except (ValueError, RecursionError):
         raise InvalidRequest("The body has a number with too many digits.") from None
     _check_characters(raw, value)
@@ -80,24 +86,6 @@ def _refuse_character(value: object, character: str, message: str) -> None:
     elif isinstance(value, list):
         for item in value:
             _refuse_character(item, character, message)
-
-
-def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise InvalidRequest("An object in the body has the same key twice.")
-    return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidRequest(f"{name} is not JSON.")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise InvalidRequest("The body has a number that is out of range.")
-    return number
 
 
 def parse_object(raw: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""JSON that somebody else wrote: one reading of it, or none."""
+"""JSON that somebody else wrote, request bodies included: one reading of it, or none."""
 
 import json
 import math
@@ -7,15 +7,34 @@ from typing import Any, NoReturn
 MAX_DEPTH = 8
 
 
+class RepeatedName(ValueError):
+    """An object has the same name twice: parsers differ in which one counts."""
+
+
+class NoJsonConstant(ValueError):
+    """NaN or an infinity, by name: Python reads them, the standard does not know them."""
+
+
+class NumberOutOfRange(ValueError):
+    """A number beyond the floats, which would be read as infinite."""
+
+
+def parse_strictly(text: str) -> Any:  # noqa: ANN401 - JSON is any of its types
+    """The one JSON value in `text`.
+
+    JSONDecodeError, RepeatedName, NoJsonConstant, NumberOutOfRange; a plain ValueError for an integer of too many
+    digits, RecursionError for what is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite)
+
+
 def parse_document(raw: bytes) -> dict[str, Any]:
     """The JSON object in `raw`; ValueError, which quotes nothing, if there is none or it can be read in two ways.
 
     No name twice in an object, no number beyond the floats, no nesting deeper than MAX_DEPTH.
     """
     try:
-        value = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
-        )
+        value = parse_strictly(raw.decode("utf-8"))
     except (ValueError, RecursionError):
         raise ValueError("not a JSON document of ours") from None
     if not isinstance(value, dict):
@@ -27,18 +46,18 @@ def parse_document(raw: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("the same name twice")
+        raise RepeatedName
     return value
 
 
-def _refuse_constant(_name: str) -> NoReturn:
-    raise ValueError("no JSON constant")
+def _refuse_constant(name: str) -> NoReturn:
+    raise NoJsonConstant(name)
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("a number out of range")
+        raise NumberOutOfRange
     return number
 
 
