@@ -14,7 +14,7 @@ class Options:
 
     secrets: int = 1_000_000
     audit_rows: int = 5_000_000
-    data_keys: int = 300_000
+    data_keys: int = 1_000_000
     seconds: float = 4.0
     is_to_write: bool = False
 
