@@ -26,33 +26,10 @@ from pydantic import (
 from scaivault.kernel.durations import parse_duration
 from scaivault.kernel.errors import InvalidDuration
 from scaivault.kernel.hosts import is_loopback
+from scaivault.kernel.limits import PER_MINUTE
 
-# Requests per identity and minute, by category (contract 13).
-RATE_LIMITS: Final[Mapping[str, int]] = {
-    "READ": 1000,
-    "WRITE": 100,
-    "DELETE": 100,
-    "LIST": 100,
-    "BATCH_READ": 100,
-    "BATCH_METADATA": 100,
-    "AUDIT_QUERY": 50,
-    "AUDIT_EXPORT": 5,
-    "POLICY": 50,
-    "POLICY_TEST": 200,
-    "PKI_ISSUE": 50,
-    "PKI_ADMIN": 20,
-    "ACME": 30,
-    "WEBHOOK": 20,
-    "SUBSCRIPTION": 20,
-    "SUBSCRIPTION_POLL": 240,
-    "FEDERATION": 20,
-    "DYNAMIC_CREDS": 100,
-    "DYNAMIC_ADMIN": 20,
-    "LEASE": 100,
-    "IDENTITY_READ": 100,
-    "IDENTITY_SYNC": 5,
-    "AUTH": 300,
-}
+# Requests per identity and minute, by the name of the category as the variables spell it.
+RATE_LIMITS: Final[Mapping[str, int]] = {category.name: limit for category, limit in PER_MINUTE.items()}
 RATE_LIMIT_PREFIX: Final = "RATE_LIMIT_"
 OUR_PREFIXES: Final = (RATE_LIMIT_PREFIX, "KMS_", "PREVIOUS_KMS_")
 KMS_PROVIDERS_TO_COME: Final = ("hashicorp", "gcp", "azure")

@@ -20,8 +20,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from scaivault.observability import catalogue
-from scaivault.observability.catalogue import OTHER_METHOD, OVERFLOW, Bound, Series
+from scaivault.observability.catalogue import LABELS_DROPPED, dependencies, features, requests
+from scaivault.observability.catalogue.series import Bound, Series
+from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS, CAP, OTHER_METHOD, OVERFLOW
 
 Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
@@ -97,14 +98,14 @@ class Instruments:
         *,
         version: str = "unknown",
         revision: str = "unknown",
-        cap: int = catalogue.CAP,
+        cap: int = CAP,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # in the text format they are gauges nobody asked for
         self._registry = registry or CollectorRegistry()
         self._build = _BuildInfo(version, revision)
         self._registry.register(self._build)
         self._bounds = _Bounds(cap, self._drop)
-        self._dropped = self._counter(catalogue.LABELS_DROPPED)
+        self._dropped = self._counter(LABELS_DROPPED)
         self._make_request_series()
         self._make_dependency_series()
         self._make_feature_series()
@@ -173,26 +174,26 @@ class Instruments:
         return registry
 
     def _make_request_series(self) -> None:
-        self._requests = self._counter(catalogue.REQUESTS)
-        self._request_seconds = self._histogram(catalogue.REQUEST_SECONDS)
-        self._active_requests = self._gauge(catalogue.ACTIVE_REQUESTS)
-        self._log_messages = self._counter(catalogue.LOG_MESSAGES)
+        self._requests = self._counter(requests.REQUESTS)
+        self._request_seconds = self._histogram(requests.REQUEST_SECONDS)
+        self._active_requests = self._gauge(requests.ACTIVE_REQUESTS)
+        self._log_messages = self._counter(requests.LOG_MESSAGES)
 
     def _make_dependency_series(self) -> None:
-        self._db_seconds = self._histogram(catalogue.DB_SECONDS).of()
-        self._redis_seconds = self._histogram(catalogue.REDIS_SECONDS).of()
-        self._kms_seconds = self._histogram(catalogue.KMS_SECONDS)
-        self._kms_errors = self._counter(catalogue.KMS_ERRORS)
-        self._db_pool_size = self._gauge(catalogue.DB_POOL_SIZE).of()
-        self._db_pool_available = self._gauge(catalogue.DB_POOL_AVAILABLE).of()
-        self._cache_requests = self._counter(catalogue.CACHE_REQUESTS)
+        self._db_seconds = self._histogram(dependencies.DB_SECONDS).of()
+        self._redis_seconds = self._histogram(dependencies.REDIS_SECONDS).of()
+        self._kms_seconds = self._histogram(dependencies.KMS_SECONDS)
+        self._kms_errors = self._counter(dependencies.KMS_ERRORS)
+        self._db_pool_size = self._gauge(dependencies.DB_POOL_SIZE).of()
+        self._db_pool_available = self._gauge(dependencies.DB_POOL_AVAILABLE).of()
+        self._cache_requests = self._counter(dependencies.CACHE_REQUESTS)
 
     def _make_feature_series(self) -> None:
-        self._secret_reads = self._counter(catalogue.SECRET_READS)
-        self._secret_writes = self._counter(catalogue.SECRET_WRITES)
-        self._audit_entries = self._counter(catalogue.AUDIT_ENTRIES)
-        self._audit_append_seconds = self._histogram(catalogue.AUDIT_APPEND_SECONDS).of()
-        self._policy_violations = self._counter(catalogue.POLICY_VIOLATIONS)
+        self._secret_reads = self._counter(features.SECRET_READS)
+        self._secret_writes = self._counter(features.SECRET_WRITES)
+        self._audit_entries = self._counter(features.AUDIT_ENTRIES)
+        self._audit_append_seconds = self._histogram(features.AUDIT_APPEND_SECONDS).of()
+        self._policy_violations = self._counter(features.POLICY_VIOLATIONS)
 
     def _counter(self, series: Series) -> _Family[Counter]:
         return _Family(
@@ -212,7 +213,7 @@ class Instruments:
             series.help,
             tuple(series.labels),
             registry=self._registry,
-            buckets=catalogue.BUCKETS_SECONDS,
+            buckets=BUCKETS_SECONDS,
         )
         return _Family(series, metric, self._bounds)
 
@@ -227,7 +228,7 @@ class _BuildInfo(Collector):
         self._labels = (version, revision, platform.python_version())
 
     def collect(self) -> Iterator[Metric]:
-        series = catalogue.BUILD_INFO
+        series = requests.BUILD_INFO
         family = GaugeMetricFamily(series.name, series.help, labels=tuple(series.labels))
         family.add_metric(self._labels, 1)
         yield family

@@ -1,5 +1,6 @@
 """The only way to PostgreSQL: pooled sessions with deadlines, typed rows, errors in our words."""
 
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -90,6 +91,17 @@ class Session:
             self._observe(time.perf_counter() - started)
 
 
+def _has_hung_up(connection: BoundedConnection) -> bool:
+    """Whether the server has ended a connection while it lay in the pool.
+
+    Nobody has asked anything on it, so whatever there is to be read is a farewell or the end of the stream. The kernel
+    tells, without a word to the server.
+    """
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 class _Pool(ConnectionPool[BoundedConnection]):
     """A pool that does not let anybody wait for a server which refuses connections.
 
@@ -142,12 +154,8 @@ class Database:
     def session(self) -> Iterator[Session]:
         """Statements that each commit on their own."""
         try:
-            # `pool.connection()` would end by a commit: there is nothing to commit, and it costs a tenth of a read.
-            connection = self._pool.getconn()
-            try:
+            with self._lent() as connection:
                 yield Session(connection, self._observe)
-            finally:
-                self._pool.putconn(connection)
         except psycopg.Error as failure:
             self._explain(failure)
             raise
@@ -156,11 +164,24 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """Statements that commit together at the end of the block, or not at all if it raises."""
         try:
-            with self._pool.connection() as connection, connection.transaction():
+            with self._lent() as connection, connection.transaction():
                 yield Session(connection, self._observe)
         except psycopg.Error as failure:
             self._explain(failure)
             raise
+
+    @contextmanager
+    def _lent(self) -> Iterator[BoundedConnection]:
+        """A connection that is alive. `pool.connection()` would end by a commit, which costs a tenth of a read."""
+        connection = self._pool.getconn()
+        while _has_hung_up(connection):
+            connection.close()
+            self._pool.putconn(connection)  # which makes another instead
+            connection = self._pool.getconn()
+        try:
+            yield connection
+        finally:
+            self._pool.putconn(connection)
 
     def _explain(self, failure: psycopg.Error) -> None:
         """Raise the failure in our words, where we have some."""

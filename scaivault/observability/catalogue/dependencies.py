@@ -1,0 +1,71 @@
+"""What the vault stands on: PostgreSQL, Redis, the key service, its own caches."""
+
+from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
+from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, KMS_OPERATIONS
+
+_EVERY_PROCESS = (Maker.API, Maker.EXPORTER)
+
+DB_SECONDS = Series(
+    "scaivault_db_latency_seconds",
+    Kind.HISTOGRAM,
+    "Time from sending a statement to PostgreSQL until its rows were read, probes included.",
+    unit="seconds",
+    made_by=_EVERY_PROCESS,
+)
+REDIS_SECONDS = Series(
+    "scaivault_redis_latency_seconds",
+    Kind.HISTOGRAM,
+    "Time of a call to Redis, probes included.",
+    unit="seconds",
+    made_by=_EVERY_PROCESS,
+)
+KMS_SECONDS = Series(
+    "scaivault_kms_latency_seconds",
+    Kind.HISTOGRAM,
+    "Time of a call to the key service, probes and failures included.",
+    {"operation": KMS_OPERATIONS},
+    "seconds",
+)
+KMS_ERRORS = Series(
+    "scaivault_kms_errors_total",
+    Kind.COUNTER,
+    "Calls that the key service did not do.",
+    {"operation": KMS_OPERATIONS},
+)
+KMS_KEY_USABLE = Series(
+    "scaivault_kms_key_usable",
+    Kind.GAUGE,
+    "1 if the key service says that the root key may be used, 0 if it is disabled, to be deleted or not reachable.",
+    scope=Scope.CLUSTER,
+    made_by=(Maker.EXPORTER,),
+    since=TO_COME,
+)
+KMS_KEY_LAST_ROTATION = Series(
+    "scaivault_kms_key_last_rotation_timestamp_seconds",
+    Kind.GAUGE,
+    "When the root key was last changed, 0 if never.",
+    unit="seconds",
+    scope=Scope.CLUSTER,
+    made_by=(Maker.EXPORTER,),
+    since=TO_COME,
+)
+DB_POOL_SIZE = Series("scaivault_db_pool_size", Kind.GAUGE, "Connections to PostgreSQL in the pools of live workers.")
+DB_POOL_AVAILABLE = Series("scaivault_db_pool_available", Kind.GAUGE, "Pooled connections to PostgreSQL not in use.")
+CACHE_REQUESTS = Series(
+    "scaivault_cache_requests_total",
+    Kind.COUNTER,
+    "Look-ups in a process's caches; 'shared' waited for a load that another thread had begun.",
+    {"cache": CACHES, "result": CACHE_RESULTS},
+)
+
+SERIES = (
+    DB_SECONDS,
+    REDIS_SECONDS,
+    KMS_SECONDS,
+    KMS_ERRORS,
+    KMS_KEY_USABLE,
+    KMS_KEY_LAST_ROTATION,
+    DB_POOL_SIZE,
+    DB_POOL_AVAILABLE,
+    CACHE_REQUESTS,
+)

@@ -1,0 +1,147 @@
+"""The product: secrets, the audit trail, policies, and what later releases add."""
+
+from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
+from scaivault.observability.catalogue.vocabulary import (
+    ACTIONS,
+    CAP,
+    MOST_CERTIFICATES,
+    MOST_READERS,
+    OUTCOMES,
+    SECRET_TYPES,
+    TRUTHS,
+    WITHIN_DAYS,
+)
+
+_EXPORTER = (Maker.EXPORTER,)
+
+SECRET_READS = Series(
+    "scaivault_secret_reads_total",
+    Kind.COUNTER,
+    "Secret values handed out.",
+    {"tenant": CAP, "secret_type": SECRET_TYPES},
+)
+SECRET_WRITES = Series("scaivault_secret_writes_total", Kind.COUNTER, "Secret versions written.", {"tenant": CAP})
+SECRETS_TOTAL = Series(
+    "scaivault_secrets_total",
+    Kind.GAUGE,
+    "Live secrets. A gauge in spite of its name, which is the documented one; scaivault_secrets is the same.",
+    {"tenant": CAP},
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+    lint_exception="the name is the documented one",
+    since=TO_COME,
+)
+SECRETS = Series(
+    "scaivault_secrets",
+    Kind.GAUGE,
+    "Live secrets: those that are not deleted.",
+    {"tenant": CAP},
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+    since=TO_COME,
+)
+TOP_READERS = Series(
+    "scaivault_top_readers",
+    Kind.GAUGE,
+    f"Secret reads of the last hour in the audit trail, of the {MOST_READERS} identities that read most.",
+    {"identity": MOST_READERS},
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+    starts_at_zero=False,
+    since=TO_COME,
+)
+AUDIT_ENTRIES = Series(
+    "scaivault_audit_entries_total",
+    Kind.COUNTER,
+    "Audit entries written. One that is rolled back with its operation has been counted.",
+    {"action": ACTIONS, "success": TRUTHS},
+)
+AUDIT_APPEND_SECONDS = Series(
+    "scaivault_audit_append_seconds",
+    Kind.HISTOGRAM,
+    "Time of the statement that writes an audit entry; for reads it is the look-up as well, and the commit.",
+    unit="seconds",
+)
+POLICY_VIOLATIONS = Series(
+    "scaivault_policy_violations_total", Kind.COUNTER, "Requests refused by scope or policy.", {"tenant": CAP}
+)
+
+_HERE = (
+    SECRET_READS,
+    SECRET_WRITES,
+    SECRETS_TOTAL,
+    SECRETS,
+    TOP_READERS,
+    AUDIT_ENTRIES,
+    AUDIT_APPEND_SECONDS,
+    POLICY_VIOLATIONS,
+)
+
+
+def _counter(name: str, help_text: str, *makers: Maker, **labels: tuple[str, ...] | int) -> Series:
+    return Series(name, Kind.COUNTER, help_text, labels, made_by=makers, since=TO_COME)
+
+
+def _fact(name: str, help_text: str, unit: str = "", **labels: tuple[str, ...] | int) -> Series:
+    return Series(name, Kind.GAUGE, help_text, labels, unit, Scope.CLUSTER, _EXPORTER, TO_COME, starts_at_zero=False)
+
+
+# A later release makes a constant of each when it builds what it tells of, and gives it its `since`.
+_TO_COME = (
+    _counter("scaivault_secret_rotations_total", "Rotations done.", Maker.WORKER, Maker.API, status=OUTCOMES),
+    _fact("scaivault_rotation_queue_depth", "Rotations that are due and not done."),
+    _fact("scaivault_rotation_oldest_due_seconds", "How long the oldest due rotation has been due.", "seconds"),
+    _fact("scaivault_secrets_rotation_overdue", "Secrets whose grace period ended without a new version."),
+    _fact("scaivault_certificates_active", "Certificates neither expired nor revoked.", ca_id=CAP),
+    _fact(
+        "scaivault_certificates_expiring_soon",
+        "Live certificates, not superseded by a renewal, that expire within so many days; cumulative.",
+        within_days=WITHIN_DAYS,
+    ),
+    _fact(
+        "scaivault_certificate_not_after_timestamp_seconds",
+        f"When a certificate expires, of the {MOST_CERTIFICATES} that expire first.",
+        "seconds",
+        ca_id=CAP,
+        serial=MOST_CERTIFICATES,
+        common_name=MOST_CERTIFICATES,
+    ),
+    _fact("scaivault_ca_not_after_timestamp_seconds", "When a CA's certificate expires.", "seconds", ca_id=CAP),
+    _fact("scaivault_crl_next_update_timestamp_seconds", "When a CA's list must be renewed.", "seconds", ca_id=CAP),
+    _counter("scaivault_acme_orders_total", "ACME orders ended.", Maker.WORKER, provider=CAP, status=OUTCOMES),
+    _fact("scaivault_leases_active", "Leases that live.", engine=CAP),
+    _fact("scaivault_leases_expired_unrevoked", "Leases past their end whose login still exists.", engine=CAP),
+    _counter("scaivault_leases_generated_total", "Leases handed out.", Maker.API, engine=CAP, role=CAP),
+    _counter(
+        "scaivault_lease_revocations_total", "Leases revoked.", Maker.WORKER, Maker.API, engine=CAP, status=OUTCOMES
+    ),
+    _fact("scaivault_engine_health", "1 if the engine's target lets the vault log in, 0 if not.", engine=CAP),
+    _fact("scaivault_webhook_queue_depth", "Deliveries that are due and not done."),
+    _fact("scaivault_webhook_oldest_pending_seconds", "How long the oldest due delivery has been due.", "seconds"),
+    Series(
+        "scaivault_webhook_delivery_duration_seconds",
+        Kind.HISTOGRAM,
+        "Time of a delivery, failures included.",
+        unit="seconds",
+        made_by=(Maker.WORKER,),
+        since=TO_COME,
+    ),
+    _counter("scaivault_webhook_deliveries_total", "Deliveries ended.", Maker.WORKER, webhook=CAP, status=OUTCOMES),
+    _counter("scaivault_anomalies_total", "Findings in the audit trail.", Maker.WORKER, kind=CAP),
+    _fact("scaivault_audit_export_last_success_timestamp_seconds", "When an export last succeeded.", "seconds"),
+    _fact("scaivault_audit_chain_verified_timestamp_seconds", "When the chain was last verified.", "seconds"),
+    _fact("scaivault_audit_chain_ok", "1 if the audit trail's chain was whole when last verified, 0 if not."),
+    _counter("scaivault_worker_jobs_total", "Jobs ended.", Maker.WORKER, job=CAP, status=OUTCOMES),
+    Series(
+        "scaivault_worker_last_success_timestamp_seconds",
+        Kind.GAUGE,
+        "When a job last succeeded.",
+        {"job": CAP},
+        "seconds",
+        made_by=(Maker.WORKER,),
+        since=TO_COME,
+        starts_at_zero=False,
+    ),
+)
+
+SERIES = (*_HERE, *_TO_COME)

@@ -1,0 +1,96 @@
+"""Requests, their limits, and the processes that serve them."""
+
+from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
+from scaivault.observability.catalogue.vocabulary import (
+    LEVELS,
+    METHODS,
+    MOST_BUCKETS,
+    PATH_CATEGORIES,
+    PROCESSES,
+    RATE_CATEGORIES,
+    STATUSES,
+    WORKER_STATES,
+)
+
+REQUESTS = Series(
+    "scaivault_requests_total",
+    Kind.COUNTER,
+    "Requests answered.",
+    {"method": METHODS, "path_category": PATH_CATEGORIES, "status": STATUSES},
+    starts_at_zero=False,
+)
+REQUEST_SECONDS = Series(
+    "scaivault_request_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time from a request's arrival in the application until its answer was ready.",
+    {"method": METHODS, "path_category": PATH_CATEGORIES},
+    "seconds",
+    starts_at_zero=False,
+)
+ACTIVE_REQUESTS = Series(
+    "scaivault_active_requests", Kind.GAUGE, "Requests being worked on now.", {"path_category": PATH_CATEGORIES}
+)
+RATE_LIMIT_HITS = Series(
+    "scaivault_rate_limit_hits_total",
+    Kind.COUNTER,
+    "Requests refused with 429.",
+    {"category": RATE_CATEGORIES},
+    since=TO_COME,
+)
+RATE_LIMIT_LOCAL = Series(
+    "scaivault_rate_limit_local_total",
+    Kind.COUNTER,
+    "Requests limited by a process's own buckets, because Redis did not answer.",
+    {"category": RATE_CATEGORIES},
+    since=TO_COME,
+)
+RATE_LIMIT_BUCKET_FILL = Series(
+    "scaivault_rate_limit_bucket_fill",
+    Kind.GAUGE,
+    f"Share of an identity's bucket that is left, 0 to 1: the {MOST_BUCKETS} emptiest buckets of each category; "
+    "the fullest of the rest is __other__.",
+    {"category": RATE_CATEGORIES, "identity": MOST_BUCKETS},
+    scope=Scope.CLUSTER,
+    made_by=(Maker.EXPORTER,),
+    starts_at_zero=False,
+    since=TO_COME,
+)
+LOG_MESSAGES = Series("scaivault_log_messages_total", Kind.COUNTER, "Log lines written.", {"level": LEVELS})
+WORKERS = Series(
+    "scaivault_workers",
+    Kind.GAUGE,
+    "Live processes of the API, by what they do.",
+    {"state": WORKER_STATES},
+    since=TO_COME,
+)
+RESIDENT_MEMORY = Series(
+    "scaivault_process_resident_memory_bytes",
+    Kind.GAUGE,
+    "Resident memory of the live processes of a kind.",
+    {"process": PROCESSES},
+    "bytes",
+    made_by=(Maker.API, Maker.EXPORTER),
+    starts_at_zero=False,
+    since=TO_COME,
+)
+BUILD_INFO = Series(
+    "scaivault_build_info",
+    Kind.GAUGE,
+    "1; its labels say what is running.",
+    {"version": 1, "revision": 1, "python": 1},
+    made_by=(Maker.API, Maker.EXPORTER),
+    starts_at_zero=False,
+)
+
+SERIES = (
+    REQUESTS,
+    REQUEST_SECONDS,
+    ACTIVE_REQUESTS,
+    RATE_LIMIT_HITS,
+    RATE_LIMIT_LOCAL,
+    RATE_LIMIT_BUCKET_FILL,
+    LOG_MESSAGES,
+    WORKERS,
+    RESIDENT_MEMORY,
+    BUILD_INFO,
+)
