@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from scaivault.dev.processes import DevFault
-from tests.bench import filling, machine, pressure, report, rotation, scale, stage, throughput
+from tests.bench import filling, machine, pressure, report, rotation, scale, stage, throughput, tokens
 from tests.bench.load import clients
 from tests.bench.options import PAGE, Options
 from tests.bench.report import Finding
@@ -26,6 +26,8 @@ against the rows that they left in the audit trail.
 
 Reads with a JSON web token take turns with the same reads by the same identity with a personal token; both tokens have
 been seen before.
+
+Memory of tokens: one connection, and so one worker, shows tokens that differ in their `jti` only.
 
 Rotation: a tenant's key is renewed with so many data keys under it, alone, from the new version to the proof. Then the
 eight clients read, in turns in quiet and while the key is renewed once more on the same two cores.
@@ -67,6 +69,8 @@ def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -
     with clients(options.clients) as load:
         findings = throughput.reads(house, load, options, say)
         findings += throughput.web_tokens(house, load, options, say)
+        findings += tokens.memory(house, load, say)
+        findings.append(tokens.key_service(house, load, options))
         findings += throughput.writes(house, load, options, say)
         findings += rotation.rotations(house, load, options, say)
     findings.append(pressure.probes(house, say))

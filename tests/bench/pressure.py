@@ -32,9 +32,14 @@ WAITING = """
 
 def weight(stage: Stage) -> Finding:
     """The heaviest worker's resident memory."""
-    heaviest = max(_resident_mb(pid) for pid in _workers(stage))
+    heaviest = heaviest_mb(stage)
     what = "resident memory of the heaviest worker, after all of this"
     return Finding(what, f"{heaviest:.0f} MB", f"{WORKER_MB} MB", [heaviest / WORKER_MB], bar=1)
+
+
+def heaviest_mb(stage: Stage) -> float:
+    """Megabytes resident in the heaviest worker."""
+    return max(_resident_mb(pid) for pid in _workers(stage))
 
 
 def probes(stage: Stage, say: Callable[[str], None]) -> Finding:

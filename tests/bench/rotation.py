@@ -15,11 +15,10 @@ from scaivault.kernel.plaintext import Plaintext
 from tests.bench.load import Clients, Outcome, percentile
 from tests.bench.options import Options
 from tests.bench.report import Finding
-from tests.bench.stage import TENANT, Stage
+from tests.bench.stage import PARTNER, TENANT, Stage
 from tests.bench.throughput import WARM_SECONDS, put_secrets, read_of
 from tests.bench.wire import BenchFault
 
-PARTNER = "ptn_bench"
 KEYS_A_SECOND = 20_000
 ROUNDS = 3
 VALUE = Plaintext(b'{"username":"billing","password":"correct-horse-battery-staple"}')

@@ -23,6 +23,7 @@ from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, process
 from scaivault.storage import migrate
 from tests.bench.wire import LOOPBACK, BenchFault, Line, call, request
 
+PARTNER = "ptn_bench"
 TENANT, FLOOR_TENANT, SMALL_TENANT, LARGE_TENANT = "tnt_bench", "tnt_floor", "tnt_small", "tnt_large"
 DEPLOYER = "user:deploy@bench.example"
 # A disk, where /tmp may be memory: a commit must cost what it costs.
@@ -60,6 +61,7 @@ class Stage:
     api: api.Server
     floor_port: int
     tokens: Tokens
+    issuer: Issuer
 
     @property
     def superuser_url(self) -> str:
@@ -97,7 +99,7 @@ def raised() -> Iterator[Stage]:
         stack.callback(server.stop)
         api.await_ready(server, plan, settings)
         _allow(plan.port, admins)
-        yield Stage(plan, settings, database, server, _start_floor(stack, plan, environ), tokens)
+        yield Stage(plan, settings, database, server, _start_floor(stack, plan, environ), tokens, provider.issuer)
 
 
 def _folder(stack: ExitStack) -> Path:
@@ -147,7 +149,7 @@ def _people(services: Services, issuer: Issuer) -> tuple[Mapping[str, str], Toke
     roles = frozenset({Role.TENANT_ADMIN})
     everything = frozenset(Scope)
     admin = Identity("user:admin@bench.example", "Administrator", roles=roles)
-    first = installer.install("Bench", "Bench", admin, partner_id="ptn_bench", tenant_id=TENANT)
+    first = installer.install("Bench", "Bench", admin, partner_id=PARTNER, tenant_id=TENANT)
     admins = {TENANT: first.token}
     for tenant in (FLOOR_TENANT, SMALL_TENANT, LARGE_TENANT):
         installer.add_tenant(first.partner_id, tenant, tenant)

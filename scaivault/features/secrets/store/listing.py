@@ -48,7 +48,11 @@ def list_secrets(
 
 
 def _list_query(filters: Filters) -> LiteralString:
-    """Only the predicates that are asked for, so that the planner sees each of them and picks its index."""
+    """Only the predicates that are asked for, so that the planner sees each of them and picks its index.
+
+    The range is compared as rows: of `path >= low AND path < high` with bounds that it can not see the planner believes
+    that one row in 200 passes, and rather than walk in order it sorts a million of which it expects thirty.
+    """
     predicates: LiteralString = (
         "AND (recoverable_until IS NULL OR recoverable_until > %(now)s)"
         if filters.include_deleted
@@ -70,7 +74,9 @@ def _list_query(filters: Filters) -> LiteralString:
          CROSS JOIN LATERAL (
                SELECT {COLUMNS}
                  FROM secrets
-                WHERE tenant_id = %(tenant_id)s AND path >= bounds.low AND path < bounds.high AND path > %(after)s
+                WHERE tenant_id = %(tenant_id)s AND path > %(after)s
+                      AND (tenant_id, path) >= (%(tenant_id)s, bounds.low)
+                      AND (tenant_id, path) < (%(tenant_id)s, bounds.high)
                       {predicates}
                 ORDER BY path
                 LIMIT %(limit)s) AS found
