@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FAULTY = 2
 PROGRESS_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
+# Where it shares processors with the API, readers come first.
+ROTATION_NICENESS = 10
 MOST_NAMED = 20
 GUNICORN = ("-m", "gunicorn", "--config", "python:scaivault.gunicorn_conf", "scaivault.wsgi:app")
 
@@ -282,6 +284,7 @@ def _rotation() -> Iterator["KeyRotation"]:
     from scaivault.bootstrap import build  # noqa: PLC0415 - the other commands need no services
 
     services = build(_settings_or_exit())
+    os.nice(ROTATION_NICENESS)
     services.open()
     try:
         yield services.rotation

@@ -62,6 +62,7 @@ class Stage:
     floor_port: int
     tokens: Tokens
     issuer: Issuer
+    environ: Mapping[str, str]
 
     @property
     def superuser_url(self) -> str:
@@ -99,7 +100,9 @@ def raised() -> Iterator[Stage]:
         stack.callback(server.stop)
         api.await_ready(server, plan, settings)
         _allow(plan.port, admins)
-        yield Stage(plan, settings, database, server, _start_floor(stack, plan, environ), tokens, provider.issuer)
+        yield Stage(
+            plan, settings, database, server, _start_floor(stack, plan, environ), tokens, provider.issuer, environ
+        )
 
 
 def _folder(stack: ExitStack) -> Path:
