@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FAULTY = 2
 PROGRESS_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
+HIDDEN = "(set, and not shown)"
 # Where it shares processors with the API, readers come first.
 ROTATION_NICENESS = 10
 MOST_NAMED = 20
@@ -325,14 +326,14 @@ def _settings_or_exit() -> Settings:
 
 
 def _shown(value: object) -> str:
-    """A setting for a person's eyes: of a URL with a password, only where it leads."""
+    """A setting for a person's eyes: of a URL with a password only where it leads, of any other secret nothing."""
     match value:
         case None | ():
             return "-"
         case SecretStr():
             parts = urlsplit(value.get_secret_value())
             port = f":{parts.port}" if parts.port else ""
-            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}"
+            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}" if parts.hostname else HIDDEN
         case tuple():
             return ", ".join(str(each) for each in value)
         case _:

@@ -16,6 +16,10 @@ Address = IPv4Address | IPv6Address
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}", re.ASCII)
+_HOP_WITH_PORT = re.compile(
+    r"(?P<v4>[0-9.]{7,15}):[0-9]{1,5}|\[(?P<v6>[0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?", re.ASCII
+)
+_NOBODY = IPv4Address(0)
 _NO_TRACE = "0" * 32
 MAX_USER_AGENT = 256
 MAX_FORWARDED_HOPS = 32
@@ -43,17 +47,15 @@ class Origins:
     def client_address(self, peer: str, forwarded_for: str) -> Address:
         """The nearest address that is not a trusted proxy's, walking X-Forwarded-For from the right.
 
-        A hop that is no address ends the walk at the last one that was: nothing left of it can be believed.
+        A hop that is no address is nobody's: `0.0.0.0`, which no rule about a network of somebody's lets in. The proxy
+        that wrote it is not the client, and nothing left of it can be believed.
         """
-        address = _address(peer) or IPv4Address(0)
+        address = _address(peer) or _NOBODY
         hops = forwarded_for.split(",")[-MAX_FORWARDED_HOPS:] if forwarded_for else []
         for hop in reversed(hops):
             if not self._is_trusted(address):
                 break
-            claimed = _address(hop.strip())
-            if claimed is None:
-                break
-            address = claimed
+            address = _address(_without_port(hop.strip())) or _NOBODY
         return address
 
     def _is_trusted(self, address: Address) -> bool:
@@ -71,6 +73,12 @@ def trace_id(traceparent: str | None, request_id: str | None) -> str:
     if _TRACE_ID.fullmatch(plain) and plain != _NO_TRACE:
         return plain
     return hashlib.sha256(request_id.encode()).hexdigest()[:32]
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write `10.1.1.1:4444` and `[2001:db8::1]:4444`."""
+    match = _HOP_WITH_PORT.fullmatch(hop)
+    return (match["v4"] or match["v6"]) if match else hop
 
 
 def _address(text: str) -> Address | None:
