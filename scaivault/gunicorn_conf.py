@@ -29,6 +29,7 @@ class Arbiter(Protocol):
     """gunicorn's master."""
 
     cfg: Configuration
+    START_CTX: dict[str, list[str]]
 
 
 bind = [str(settings.bind_address)]
@@ -72,6 +73,9 @@ def on_starting(_server: object) -> None:
 def pre_exec(server: Arbiter) -> None:
     """After USR2: the new master shares the folder, also the one that we made ourselves."""
     server.cfg.env_orig["METRICS_DIR"] = str(metrics_dir)
+    # `python -m gunicorn` would be started again as a script, from whose folder gunicorn's own `http` hides Python's.
+    if server.START_CTX["args"][1].endswith("__main__.py"):
+        server.START_CTX["args"][1:2] = ["-m", "gunicorn"]
 
 
 def post_worker_init(_worker: object) -> None:

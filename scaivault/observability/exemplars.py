@@ -33,7 +33,7 @@ def pack(trace_id: str, value: float) -> bytes | None:
         trace = bytes.fromhex(trace_id)
     except ValueError:
         return None
-    if len(trace) != TRACE_BYTES or not any(trace):
+    if not len(trace_id) == 2 * len(trace) == 2 * TRACE_BYTES or not any(trace):
         return None
     content = _RECORD.pack(value, time.time(), trace)
     return content + _SUM.pack(zlib.crc32(content))
