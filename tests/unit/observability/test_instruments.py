@@ -259,7 +259,9 @@ def test_a_traced_request_is_its_buckets_exemplar_in_openmetrics_only(tmp_path, 
     assert TRACE not in instruments.render("")[0].decode()
 
 
-@pytest.mark.parametrize("forged", ["", "0" * 32, "ab" * 15, "ab" * 17, "0x" + "a" * 30, 'a"} 1 # {b="' + "c" * 20, "ab " * 16])
+@pytest.mark.parametrize(
+    "forged", ["", "0" * 32, "ab" * 15, "ab" * 17, "0x" + "a" * 30, 'a"} 1 # {b="' + "c" * 20, "ab " * 16]
+)
 def test_what_is_no_trace_id_gets_into_no_page(forged, instruments):
     instruments.request_started("secrets")
     instruments.request_ended("GET", "secrets", 200, 0.02, forged)
