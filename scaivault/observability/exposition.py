@@ -61,10 +61,8 @@ class Pages:
         if merged.layout is not self._layout:
             self._layout, self._families = merged.layout, _families(merged.layout.spots)
         for family in self._families:
-            lines = list(_lines(family, merged.values, merged.exemplars))
-            if lines:
-                yield family.open_head if is_open else family.text_head
-                yield from lines
+            yield family.open_head if is_open else family.text_head
+            yield from _lines(family, merged.values, merged.exemplars)
         for fact in facts:
             yield _head(fact.name, "gauge", fact.help.translate(_IN_LABELS if is_open else _IN_HELP))
             yield from (f"{_prefix(fact.name, labels)}{_number(value)}\n" for labels, value in fact.samples)
