@@ -11,8 +11,8 @@ from scaivault.observability.catalogue import LABELS_DROPPED, dependencies, feat
 from scaivault.observability.catalogue.series import Series
 from scaivault.observability.catalogue.vocabulary import API, CAP
 from scaivault.observability.collector import Collector, File, files_in
-from scaivault.observability.exposition import OPENMETRICS, TEXT, Fact, Pages
 from scaivault.observability.families import Bounds, Counter, Family, Gauge, Histogram
+from scaivault.observability.page import OPENMETRICS, TEXT, Fact, Pages
 from scaivault.observability.slots import Holder, holders
 from scaivault.observability.store import Store
 
@@ -91,8 +91,8 @@ class Instruments:
     def log_message(self, level: str) -> None:
         self._log_messages.of(level).inc()
 
-    def render(self, accept: str, more: Iterable[Fact] = ()) -> tuple[bytes, str]:
-        """All series, then `more`, and their content type: OpenMetrics 1.0 if asked for, else Prometheus text 0.0.4.
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """All series and their content type: OpenMetrics 1.0 if asked for, else Prometheus text 0.0.4.
 
         Of all processes if this one has joined a folder: then what it could not keep there is not shown, because the
         next scrape may ask another process, and a counter must not go backwards.
@@ -101,7 +101,7 @@ class Instruments:
         with self._scrape:
             live, files = self._sources()
             merged = self._collector.collect(files, with_exemplars=is_open)
-            facts = (self._build_info(), *processes.facts(live), *more)
+            facts = (self._build_info(), *processes.facts(live))
             if is_open:
                 return self._pages.openmetrics(merged, facts).encode(), OPENMETRICS
             return self._pages.text(merged, facts).encode(), TEXT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scaivault.observability.catalogue import requests
 from scaivault.observability.catalogue.vocabulary import API, WORKER_STATES
-from scaivault.observability.exposition import Fact
+from scaivault.observability.page import Fact
 from scaivault.observability.slots import Holder
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

@@ -18,8 +18,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from scaivault.observability import logs
 from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS
 from scaivault.observability.collector import Collector, files_in
-from scaivault.observability.exposition import Pages
 from scaivault.observability.instruments import Instruments
+from scaivault.observability.page import Pages
 from scaivault.observability.tables import Table, key
 from tests.bench.load import Clients
 from tests.bench.options import Options

@@ -16,7 +16,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.parser import text_string_to_metric_families as text_families
 
 from scaivault.observability.collector import Collector, files_in
-from scaivault.observability.exposition import Pages
+from scaivault.observability.page import Pages
 from scaivault.observability.tables import Table, key
 
 OWNERS = ("api-0", "api-1", "worker-0", "4711")
