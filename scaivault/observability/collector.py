@@ -21,6 +21,7 @@ from scaivault.observability.slots import LIVE_PREFIX, NUMBERS
 
 Labels = tuple[tuple[str, str], ...]
 Identity = tuple[str, str, Labels]
+_Key = tuple[int, str, str, bool]  # the inode, and for files that are still empty, and so not mapped, what they are
 _ASIDE = -1
 
 
@@ -140,27 +141,27 @@ class Collector:
     """Remembers what it has read. Not for two threads at once."""
 
     def __init__(self) -> None:
-        self._sources: dict[tuple[int, int], _Source] = {}
+        self._sources: dict[_Key, _Source] = {}
         self._known: dict[str, Spot] = {}
         self._layout = Layout(())
-        self._layout_of: Sequence[tuple[int, int]] = ()
+        self._layout_of: Sequence[tuple[_Key, int]] = ()
 
     def collect(self, files: Iterable[File], *, with_exemplars: bool = False) -> Merged:
         """Read these files; one that is gone meanwhile counts no more."""
-        found = {False: dict[tuple[int, int], _Source](), True: dict[tuple[int, int], _Source]()}
+        found = {False: dict[_Key, _Source](), True: dict[_Key, _Source]()}
         for file in files:
             with suppress(FileNotFoundError):
                 status = file.path.stat()
-                inode = status.st_dev, status.st_ino
-                source = self._sources.get(inode) or _Source(file)
+                key = status.st_ino, file.shelf, file.owner, file.has_exemplars
+                source = self._sources.get(key) or _Source(file)
                 source.read(file.path, status, self._known)
-                found[file.has_exemplars][inode] = source
+                found[file.has_exemplars][key] = source
         self._sources = found[False] | found[True]
         values = self._laid_out(found[False]).values()
         return Merged(self._layout, values, _latest(found[True].values()) if with_exemplars else {})
 
-    def _laid_out(self, sources: Mapping[tuple[int, int], _Source]) -> Layout:
-        now = [(inode, len(source.places)) for (_, inode), source in sources.items()]
+    def _laid_out(self, sources: Mapping[_Key, _Source]) -> Layout:
+        now = [(key, len(source.places)) for key, source in sources.items()]
         if now != self._layout_of:
             self._layout, self._layout_of = Layout(list(sources.values())), now
         return self._layout
