@@ -87,6 +87,7 @@ MOST_TENANT_KEYS = 10_000
 ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
 POOL_GAUGES_SECONDS = 5.0
+METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
 READINESS_SECONDS = 1.0
@@ -196,6 +197,7 @@ def build(
         [
             Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
             Job("pool_gauges", POOL_GAUGES_SECONDS, partial(_gauge_pool, base)),
+            Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
             Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
         ],
         failed,
@@ -300,6 +302,12 @@ def _journal_refusal(
 
 def _gauge_pool(base: _Base) -> None:
     base.instruments.set_pool(base.database.size, base.database.available)
+
+
+def _settle_metrics(base: _Base) -> None:
+    """A folder that is full costs no request, and is told once."""
+    if (failure := base.instruments.settle()) is not None:
+        base.log("warn", "metrics_kept_in_memory", failure)
 
 
 def _kms(settings: Settings) -> KeyService:

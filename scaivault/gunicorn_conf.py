@@ -5,15 +5,13 @@ connections once its application is loaded and closes them when it ends.
 """
 
 import os
-import shutil
-import tempfile
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Protocol
 
-from scaivault.observability import logs
+from scaivault.observability import logs, slots
+from scaivault.observability.catalogue.vocabulary import API, SERVING
 from scaivault.observability.logs import GunicornLogger
-from scaivault.settings import Settings, SettingsInvalid, export_metrics_dir
+from scaivault.settings import Settings, SettingsInvalid
 
 try:
     settings = Settings.from_env()
@@ -21,10 +19,17 @@ except SettingsInvalid as invalid:
     raise SystemExit(f"The configuration has faults:\n{invalid}") from None
 
 
-class Worker(Protocol):
-    """What we ask of gunicorn's."""
+class Configuration(Protocol):
+    """gunicorn's; `env_orig` is the environment that a successor is started in."""
 
-    pid: int
+    env_orig: dict[str, str]
+
+
+class Arbiter(Protocol):
+    """gunicorn's master."""
+
+    cfg: Configuration
+    START_CTX: dict[str, list[str]]
 
 
 bind = [str(settings.bind_address)]
@@ -53,43 +58,43 @@ limit_request_line = 8_190
 limit_request_fields = 64
 limit_request_field_size = 8_190
 
-_owns_metrics_dir = settings.metrics_dir is None
-metrics_dir = settings.metrics_dir or Path(tempfile.mkdtemp(prefix="scaivault-metrics-"))
-export_metrics_dir(metrics_dir)
+metrics_dir = settings.metrics_dir or slots.temporary_folder()
+_master_stack = ExitStack()
 _worker_stack = ExitStack()
 logs.configure(settings.log_level, settings.log_format)
 
 
 def on_starting(_server: object) -> None:
-    """Yesterday's numbers belong to processes that are gone; today's are for us alone to read."""
+    """An earlier run's numbers belong to processes that are gone; today's are for us alone to read."""
     os.umask(0o077)
-    metrics_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for file in metrics_dir.glob("*.db"):
-        file.unlink(missing_ok=True)
+    _master_stack.callback(slots.Run(metrics_dir, API).end)
 
 
-def post_worker_init(_worker: Worker) -> None:
+def pre_exec(server: Arbiter) -> None:
+    """After USR2: the new master shares the folder, also the one that we made ourselves."""
+    server.cfg.env_orig["METRICS_DIR"] = str(metrics_dir)
+    # `python -m gunicorn` would be started again as a script, from whose folder gunicorn's own `http` hides Python's.
+    if server.START_CTX["args"][1].endswith("__main__.py"):
+        server.START_CTX["args"][1:2] = ["-m", "gunicorn"]
+
+
+def post_worker_init(_worker: object) -> None:
     """Open this worker's connections and its share of the internal listener."""
     from scaivault import wsgi  # noqa: PLC0415 - loaded by the worker, never by the master
 
-    logs.configure(settings.log_level, settings.log_format, wsgi.services.instruments.log_message)
+    instruments = wsgi.services.instruments
+    instruments.join(metrics_dir)
+    logs.configure(settings.log_level, settings.log_format, instruments.log_message)
     _worker_stack.callback(wsgi.services.stop)
     wsgi.services.start()
+    instruments.set_state(SERVING)
 
 
-def worker_exit(_server: object, _worker: Worker) -> None:
+def worker_exit(_server: object, _worker: object) -> None:
     """Close what post_worker_init opened."""
     _worker_stack.close()
 
 
-def child_exit(_server: object, worker: Worker) -> None:
-    """Forget a dead worker's live gauges."""
-    from prometheus_client import multiprocess  # noqa: PLC0415 - after export_metrics_dir
-
-    multiprocess.mark_process_dead(worker.pid, str(metrics_dir))  # type: ignore[no-untyped-call]
-
-
 def on_exit(_server: object) -> None:
-    """Leave nothing of ours in the temporary folder."""
-    if _owns_metrics_dir:
-        shutil.rmtree(metrics_dir, ignore_errors=True)
+    """Leave nothing of ours in the temporary folder, unless a successor is at work there."""
+    _master_stack.close()

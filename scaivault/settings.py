@@ -309,11 +309,6 @@ def process_environ() -> dict[str, str]:
     return dict(os.environ)  # noqa: TID251 - this module is the reader the rule protects
 
 
-def export_metrics_dir(folder: Path) -> None:
-    """Tell prometheus_client its folder: it looks at the environment, once, when first imported."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # noqa: TID251 - see above
-
-
 def _collect(source: Mapping[str, str]) -> tuple[dict[str, object], list[Fault]]:
     """Our variables in the shape of the model, with secrets fetched from their files."""
     faults: list[Fault] = []

@@ -61,7 +61,6 @@ WORKERS = Series(
     Kind.GAUGE,
     "Live processes of the API, by what they do.",
     {"state": WORKER_STATES},
-    since=TO_COME,
 )
 RESIDENT_MEMORY = Series(
     "scaivault_process_resident_memory_bytes",
@@ -71,7 +70,6 @@ RESIDENT_MEMORY = Series(
     "bytes",
     made_by=(Maker.API, Maker.EXPORTER),
     starts_at_zero=False,
-    since=TO_COME,
 )
 BUILD_INFO = Series(
     "scaivault_build_info",
