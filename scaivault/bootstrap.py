@@ -20,6 +20,7 @@ from scaivault.crypto.rotation import KeyRotation
 from scaivault.crypto.store import RotatingKeys
 from scaivault.crypto.tokens import TokenHasher
 from scaivault.edge.context import Log
+from scaivault.edge.detail import Detail, Facts, JobTimes
 from scaivault.edge.dispatch import Authenticate, OnRefusal
 from scaivault.edge.health import Check, Readiness
 from scaivault.edge.internal import InternalListener
@@ -30,7 +31,7 @@ from scaivault.edge.routes import Routes
 from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
-from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.audit.service import AuditJournal, AuditService, has_next_month
 from scaivault.features.directory import jobs as directory_jobs
 from scaivault.features.directory import routes as directory_routes
 from scaivault.features.directory.service.browsing import BrowseService
@@ -38,7 +39,7 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.reconciliation import SyncRunner
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.directory.service.source import ScaiKeyDirectory
-from scaivault.features.directory.service.syncs import SyncService
+from scaivault.features.directory.service.syncs import SyncService, count_queued
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.authenticator import Authenticator
 from scaivault.features.identity.service.exchange import ExchangeService
@@ -78,6 +79,7 @@ from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
 from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisProbe
+from scaivault.storage.standing import standing
 from scaivault.workers.periodic import Job, Periodic
 
 Given = TypeVar("Given")
@@ -108,34 +110,51 @@ class Services:
     policies: PolicyService
     rotation: KeyRotation
     database: Database
+    aside: Database
     system: SystemPages
     upkeep: Periodic
     watch: Periodic
     syncing: Periodic
     internal: InternalListener
+    on_state: Callable[[str], None]
 
     def open(self) -> None:
         """Connect: enough for a command that does one thing and ends."""
         self.database.open()
+        self.aside.open()
 
     def close(self) -> None:
         self.system.close()
+        self.aside.close()
         self.database.close()
 
     def start(self) -> None:
         """Connect, and begin what a serving process does beside requests."""
+        self.on_state("starting")
         self.open()
         self.upkeep.open()
+        self.system.look()  # before anybody can ask: one who has seen nothing must not answer beside those who have
         self.watch.open()
         self.syncing.open()
         self.internal.open()
+        self.on_state("serving")
+
+    def leave(self, is_replaced: bool) -> None:
+        """Turn probes away: those of others who serve in our place must not meet us, all others are told."""
+        self.on_state("draining")
+        if is_replaced:
+            self.internal.close()
+        else:
+            self.system.drain()
 
     def stop(self) -> None:
-        self.internal.close()
+        """End; probes are answered to the last."""
+        self.system.drain()
         self.syncing.close()
         self.watch.close()
         self.upkeep.close()
         self.close()
+        self.internal.close()
 
 
 @dataclass(frozen=True)
@@ -146,12 +165,16 @@ class _Base:
     log: Log
     clock: Clock
     database: Database
+    aside: Database
     epochs: Epochs
     kms: KeyService
     ring: KeyRing
     rotation: KeyRotation
     journal: AuditJournal
     guard: PolicyGuard
+
+    def job_failed(self, job: str, failure: Exception) -> None:
+        self.log("warn", "upkeep_failed", failure, job=job)
 
     @cached_property
     def hasher(self) -> Callable[[], TokenHasher]:
@@ -179,7 +202,8 @@ def build(
     notes = AccessNotes(base.database)
     runner = _sync_runner(settings, base)
     syncs = SyncService(base.database, base.journal, base.guard, tenancy, base.clock, is_configured=runner is not None)
-    system = _system(settings, base)
+    upkeep, syncing = _upkeep(base, notes, audit), Periodic(_sync_jobs(settings, syncs, runner), base.job_failed)
+    system = _system(settings, base, [upkeep, syncing])
     tables: list[Routes] = [
         _secrets(base, base.guard, notes),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
@@ -190,18 +214,6 @@ def build(
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
 
-    def failed(job: str, failure: Exception) -> None:
-        base.log("warn", "upkeep_failed", failure, job=job)
-
-    upkeep = Periodic(
-        [
-            Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
-            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(_gauge_pool, base)),
-            Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
-            Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
-        ],
-        failed,
-    )
     return Services(
         tables=tables,
         authenticate=authenticator.authenticate,
@@ -213,17 +225,20 @@ def build(
         policies=policies,
         rotation=base.rotation,
         database=base.database,
+        aside=base.aside,
         system=system,
         upkeep=upkeep,
-        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look)], failed),
-        syncing=Periodic(_sync_jobs(settings, syncs, runner), failed),
+        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed),
+        syncing=syncing,
         internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
+        on_state=base.instruments.set_state,
     )
 
 
 def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
     instruments = Instruments(version=VERSION, revision=REVISION)
-    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, instruments.observe_db)
+    url = settings.database_url.get_secret_value()
+    database = Database(url, settings.database_pool_size, instruments.observe_db)
     epochs = Epochs(database)
     roots = Succession(_timed(kms, instruments), _previous_kms(settings, instruments))
     journal = AuditJournal(database, clock, instruments.observe_audit)
@@ -242,6 +257,8 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
         log=logs.logger("scaivault.request"),
         clock=clock,
         database=database,
+        # For questions about health, which must not wait for requests nor they for it.
+        aside=Database(url, 1, instruments.observe_db, kept=0),
         epochs=epochs,
         kms=roots.active,
         ring=ring,
@@ -255,6 +272,18 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
             instruments.policy_violation,
             partial(instruments.cache_request, "policy"),
         ),
+    )
+
+
+def _upkeep(base: _Base, notes: AccessNotes, audit: AuditService) -> Periodic:
+    return Periodic(
+        [
+            Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
+            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(_gauge_pool, base)),
+            Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
+            Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
+        ],
+        base.job_failed,
     )
 
 
@@ -411,40 +440,53 @@ def _directory(settings: Settings, base: _Base, tenancy: Tenancy, syncs: SyncSer
     )
 
 
-def _system(settings: Settings, base: _Base) -> SystemPages:
+def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> SystemPages:
     instruments = base.instruments
     database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
     redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis)
     keys = KeyProbe(base.kms, Envelope(base.ring))
 
-    def facts() -> dict[str, dict[str, object]]:
-        return {
-            "database": {"pool_size": base.database.size, "pool_available": base.database.available},
-            "redis": {"memory_used_mb": redis.memory_used_mb()},
-            "encryption": {
-                "key_status": keys.state.value,
-                "key_id": base.kms.key_id,
-                "last_rotation": base.rotation.last_finished(),
-            },
-        }
+    readiness = Readiness(
+        {
+            "database": Check(database.check, deadline_seconds=0.5),
+            "redis": Check(redis.check, deadline_seconds=0.5),
+            "encryption": Check(keys.check, deadline_seconds=1.0),
+        },
+        on_close=(database.close, redis.close),
+    )
+    facts = Facts(
+        pool=lambda: (base.database.size, base.database.available),
+        key_status=lambda: keys.state.value,
+        append_seconds=lambda: base.journal.last_append_seconds,
+        jobs=partial(_job_times, periodic),
+        redis_memory_mb=redis.memory_used_mb,
+        key_id=lambda: base.kms.key_id,
+        last_rotation=RotatingKeys(base.aside, base.journal).last_finished,
+        has_next_month=partial(has_next_month, base.aside),
+        migrations=partial(standing, base.aside),
+        queued_syncs=partial(count_queued, base.aside),
+        workers=dict,
+        exporter_last_seen=lambda: None,
+    )
 
     def metrics(accept: str) -> tuple[bytes, str]:
         _gauge_pool(base)
         return instruments.render(accept)
 
     return SystemPages(
-        Readiness(
-            {
-                "database": Check(database.check, deadline_seconds=0.5),
-                "redis": Check(redis.check, deadline_seconds=0.5),
-                "encryption": Check(keys.check, deadline_seconds=1.0),
-            },
-            on_close=(database.close, redis.close),
-        ),
-        facts,
+        readiness,
+        Detail(readiness, facts, VERSION),
         metrics,
         base.guard,
         base.clock,
         Build(VERSION, REVISION),
         metrics_are_open=settings.metrics_auth == "none",
     )
+
+
+def _job_times(periodic: Sequence[Periodic]) -> dict[str, JobTimes]:
+    return {
+        name: JobTimes(record.last_success, record.last_failure)
+        for each in periodic
+        for name, record in each.records.items()
+    }

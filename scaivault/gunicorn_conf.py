@@ -5,11 +5,16 @@ connections once its application is loaded and closes them when it ends.
 """
 
 import os
+import sys
+import threading
+from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Protocol
 
+from scaivault.gunicorn_ending import Ending, Master
 from scaivault.observability import logs, slots
-from scaivault.observability.catalogue.vocabulary import API, SERVING
+from scaivault.observability.catalogue.vocabulary import API
 from scaivault.observability.logs import GunicornLogger
 from scaivault.settings import Settings, SettingsInvalid
 
@@ -19,17 +24,15 @@ except SettingsInvalid as invalid:
     raise SystemExit(f"The configuration has faults:\n{invalid}") from None
 
 
-class Configuration(Protocol):
-    """gunicorn's; `env_orig` is the environment that a successor is started in."""
+class Worker(Protocol):
+    """What we ask of gunicorn's."""
 
-    env_orig: dict[str, str]
+    pid: int
+    ending: Ending
+    tell: Callable[[bool], None]
 
 
-class Arbiter(Protocol):
-    """gunicorn's master."""
-
-    cfg: Configuration
-    START_CTX: dict[str, list[str]]
+LAST_WORDS_SECONDS = 4  # to write down what was put off and hang up on the servers, whatever state those are in
 
 
 bind = [str(settings.bind_address)]
@@ -37,7 +40,8 @@ bind = [str(settings.bind_address)]
 worker_class = "scaivault.gunicorn_worker.BoundedThreadWorker"
 workers = settings.web_concurrency
 threads = settings.web_threads
-graceful_timeout = settings.shutdown_seconds
+# When the master loses its patience, which is after its workers have lost theirs.
+graceful_timeout = settings.drain_seconds + settings.shutdown_seconds + LAST_WORDS_SECONDS + 1
 timeout = 60  # of a worker's main loop, which serves no request itself
 keepalive = 75  # longer than a load balancer's, so that it never reuses a connection that we are closing
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - the heartbeat, off the disk
@@ -61,6 +65,7 @@ limit_request_field_size = 8_190
 metrics_dir = settings.metrics_dir or slots.temporary_folder()
 _master_stack = ExitStack()
 _worker_stack = ExitStack()
+_ending = Ending(settings.drain_seconds, settings.shutdown_seconds)
 logs.configure(settings.log_level, settings.log_format)
 
 
@@ -70,15 +75,29 @@ def on_starting(_server: object) -> None:
     _master_stack.callback(slots.Run(metrics_dir, API).end)
 
 
-def pre_exec(server: Arbiter) -> None:
-    """After USR2: the new master shares the folder, also the one that we made ourselves."""
-    server.cfg.env_orig["METRICS_DIR"] = str(metrics_dir)
-    # `python -m gunicorn` would be started again as a script, from whose folder gunicorn's own `http` hides Python's.
-    if server.START_CTX["args"][1].endswith("__main__.py"):
-        server.START_CTX["args"][1:2] = ["-m", "gunicorn"]
+def when_ready(server: Master) -> None:
+    """The master begins; from here on its workers learn from it what is to become of them."""
+    _ending.watch(server)
 
 
-def post_worker_init(_worker: object) -> None:
+def pre_exec(server: Master) -> None:
+    """A second master is to be started as the first was, by `python -m gunicorn`, over the same metrics.
+
+    gunicorn would run the file behind that, and then its folder comes first among the places that modules are looked
+    for in: its `http` would be taken for the standard library's.
+    """
+    server.cfg.env_orig["METRICS_DIR"] = str(metrics_dir)  # also one that we made ourselves
+    script = Path(sys.argv[0])
+    if script.name == "__main__.py" and script.parent.name == "gunicorn":
+        server.START_CTX["args"] = [sys.executable, "-m", "gunicorn", *sys.argv[1:]]
+
+
+def pre_fork(_server: object, worker: Worker) -> None:
+    """Give a worker what it shares with the master."""
+    worker.ending = _ending
+
+
+def post_worker_init(worker: Worker) -> None:
     """Open this worker's connections and its share of the internal listener."""
     from scaivault import wsgi  # noqa: PLC0415 - loaded by the worker, never by the master
 
@@ -87,12 +106,22 @@ def post_worker_init(_worker: object) -> None:
     logs.configure(settings.log_level, settings.log_format, instruments.log_message)
     _worker_stack.callback(wsgi.services.stop)
     wsgi.services.start()
-    instruments.set_state(SERVING)
+    worker.tell = wsgi.services.leave
 
 
-def worker_exit(_server: object, _worker: object) -> None:
-    """Close what post_worker_init opened."""
+def worker_exit(_server: object, _worker: Worker) -> None:
+    """Close what post_worker_init opened, in bounded time.
+
+    Neither a server that stands still nor a request that was cut short keeps a worker from ending.
+    """
+    _bound_last_words()
     _worker_stack.close()
+
+
+def _bound_last_words() -> None:
+    end = threading.Timer(LAST_WORDS_SECONDS, os._exit, (0,))
+    end.daemon = True
+    end.start()
 
 
 def on_exit(_server: object) -> None:

@@ -228,6 +228,7 @@ class Settings(BaseModel):
     scaikey_client_secret: SecretStr | None = None
     identity_sync_interval: Annotated[timedelta, BeforeValidator(_interval)] | None = None
 
+    drain_seconds: Annotated[int, Field(ge=0, le=600)] = 5
     shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     log_format: Literal["json", "text"] = "json"

@@ -73,6 +73,7 @@ class Plan:
             "BIND_ADDRESS": f"{LOOPBACK}:{self.port}",
             "OPS_BIND_ADDRESS": f"{LOOPBACK}:{self.ops_port}",
             "METRICS_DIR": str(self.folder / "metrics"),
+            "DRAIN_SECONDS": "0",
         }
         fixed = {
             "SCAIVAULT_ENV": "development",

@@ -22,7 +22,7 @@ from scaivault.kernel.errors import VaultError
 from scaivault.settings import Settings, SettingsInvalid, process_environ
 from scaivault.storage import migrate
 
-DRAIN_SECONDS = 40
+PREDECESSOR_SECONDS = 45
 PLACEHOLDERS = {"DATABASE_URL": "postgresql://to.come", "REDIS_URL": "redis://to.come"}
 
 
@@ -170,7 +170,7 @@ def _alone_in(plan: Plan) -> Iterator[None]:
             message = f"Another `make run` works in {plan.folder}: stop it, or set DEV_DIR, PORT and OPS_PORT."
             raise DevFault(message) from None
         plan.env_file.unlink(missing_ok=True)
-        processes.outlive_predecessor(plan.api_pid_file, plan.api_name, DRAIN_SECONDS)
+        processes.outlive_predecessor(plan.api_pid_file, plan.api_name, PREDECESSOR_SECONDS)
         plan.require_free_ports()
         yield
 

@@ -7,6 +7,7 @@ probe must tell a busy process from a dead one. It serves a handful of paths and
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 CONNECTION_SECONDS = 5.0
 MOST_CONNECTIONS = 16
 LOOK_UP_SECONDS = 0.05  # how often it looks whether it is to end: what a worker's last moments take
+LAST_ANSWERS_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,21 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
         finally:
             self._places.release()
 
+    def serve_the_rest(self) -> None:
+        """Whoever waits in the queue, which would be reset."""
+        self.timeout, self._is_empty = 0, False
+        while not self._is_empty:
+            self.handle_request()
+
+    def handle_timeout(self) -> None:
+        self._is_empty = True
+
+    def await_handlers(self) -> None:
+        """Until all answers under way are given, but not for long."""
+        deadline = time.monotonic() + LAST_ANSWERS_SECONDS
+        for _ in range(MOST_CONNECTIONS):
+            self._places.acquire(timeout=max(0.0, deadline - time.monotonic()))
+
     def handle_error(self, _request: object, _client_address: object) -> None:
         """A client that hung up. Nothing of it may reach standard error."""
 
@@ -94,7 +111,10 @@ class InternalListener:
         threading.Thread(target=serve, name="internal-listener", daemon=True).start()
 
     def close(self) -> None:
+        """Answer whoever is connected already, and leave the shared port to the others."""
         if self._server is not None:
             self._server.shutdown()
+            self._server.serve_the_rest()
             self._server.server_close()
+            self._server.await_handlers()
             self._server = None

@@ -2,15 +2,14 @@
 
 import json
 import platform
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Literal
 
 from flask import request
 from pydantic import RootModel
-from pydantic import WithJsonSchema as JsonSchema
 
+from scaivault.edge.detail import Detail, Detailed, Word
 from scaivault.edge.health import Condition, Finding, Readiness
 from scaivault.edge.internal import Page, Serve
 from scaivault.edge.messages import Reply, Timestamp
@@ -18,8 +17,7 @@ from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ports import Clock, Guard
 
-# A text to the OpenAPI document, which has room for one thing called `Condition`: a feature has one too.
-ConditionWord = Annotated[str, JsonSchema({"type": "string", "enum": [word.value for word in Condition]})]
+SERVER = "server"  # what is neither of the components: this process itself
 
 
 class Live(Reply):
@@ -35,18 +33,11 @@ class Ready(Reply):
 class NotReady(Ready):
     """`errors` says what is wrong with a component in one word of a closed list."""
 
-    errors: Mapping[str, ConditionWord]
+    errors: Mapping[str, Word]
 
 
 class ReadyReply(RootModel[NotReady | Ready]):
     pass
-
-
-class Detailed(Reply):
-    status: Literal["healthy", "degraded"]
-    version: str
-    uptime_seconds: float
-    checks: dict[str, dict[str, Any]]
 
 
 class Version(Reply):
@@ -68,12 +59,6 @@ class Build:
     revision: str
 
 
-class Facts(Protocol):
-    """What each component can say of itself beyond well or not; slow or absent answers are left out."""
-
-    def __call__(self) -> Mapping[str, Mapping[str, object]]: ...
-
-
 RenderMetrics = Callable[[str], tuple[bytes, str]]
 
 
@@ -83,7 +68,7 @@ class SystemPages:
     def __init__(
         self,
         readiness: Readiness,
-        facts: Facts,
+        detail: Detail,
         metrics: RenderMetrics,
         guard: Guard,
         clock: Clock,
@@ -92,43 +77,44 @@ class SystemPages:
         metrics_are_open: bool,
     ) -> None:
         self._readiness = readiness
-        self._facts = facts
+        self._detail = detail
         self._metrics = metrics
         self._guard = guard
         self._clock = clock
         self._build = build
         self._metrics_are_open = metrics_are_open
-        self._started = time.monotonic()
+        self._is_draining = False
 
     def close(self) -> None:
         self._readiness.close()
+        self._detail.close()
 
     def look(self) -> None:
-        """Look at all components now and then, so that whoever asks first after a fault is told of it."""
-        self._readiness.findings()
+        """Look at all components now and then, so that whoever asks is told at once, and of what is."""
+        self._readiness.look()
+
+    def drain(self) -> None:
+        """From now on nobody is to be sent here."""
+        self._is_draining = True
 
     def live(self) -> Live:
         """The process runs. No dependency is touched: restarting the vault does not mend PostgreSQL."""
         return Live(timestamp=self._clock.now())
 
     def ready(self) -> Answer:
-        """It can serve a read and a write now."""
-        findings = self._readiness.findings()
-        bad = _bad(findings)
-        checks: dict[str, Literal["ok", "error"]] = {name: "error" if name in bad else "ok" for name in findings}
+        """It can serve a read and a write now, and is not about to end."""
+        findings = self._readiness.last() if self._is_draining else self._readiness.findings()
+        bad = _bad(findings) | ({SERVER: Condition.DRAINING} if self._is_draining else {})
+        checks: dict[str, Literal["ok", "error"]] = {
+            name: "error" if name in bad else "ok" for name in (*findings, *bad)
+        }
         if bad:
             return Answer(NotReady(status="not_ready", checks=checks, errors=bad), 503)
         return Answer(Ready(status="ready", checks=checks))
 
     def detailed(self, caller: Caller) -> Detailed:
         self._guard.require_scope(caller, Scope.ADMIN)
-        findings, facts = self._readiness.findings(), self._facts()
-        return Detailed(
-            status="degraded" if _bad(findings) else "healthy",
-            version=self._build.version,
-            uptime_seconds=round(time.monotonic() - self._started, 3),
-            checks={name: _component(finding) | dict(facts.get(name, {})) for name, finding in findings.items()},
-        )
+        return self._detail.page()
 
     def version(self) -> Version:
         return Version(version=self._build.version, revision=self._build.revision, python=platform.python_version())
@@ -194,11 +180,6 @@ class SystemPages:
 
 def _bad(findings: Mapping[str, Finding]) -> dict[str, Condition]:
     return {name: found.condition for name, found in findings.items() if found.condition is not Condition.OK}
-
-
-def _component(finding: Finding) -> dict[str, object]:
-    latency = None if finding.latency_ms is None else round(finding.latency_ms, 3)
-    return {"status": finding.condition.value, "latency_ms": latency}
 
 
 def _json_page(answer: Answer) -> Page:

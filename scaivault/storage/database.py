@@ -122,14 +122,15 @@ class _Pool(ConnectionPool[BoundedConnection]):
 class Database:
     """A pool of sessions. Nothing is opened before `open`, so that nothing crosses a fork."""
 
-    def __init__(self, url: str, pool_size: int, observe: Callable[[float], None]) -> None:
+    def __init__(self, url: str, pool_size: int, observe: Callable[[float], None], *, kept: int = 1) -> None:
+        """At most `pool_size` connections, of which `kept` stay open when there is nothing to do."""
         self._observe = observe
         self._mending = threading.Lock()
         self._pool = _Pool(
             url,
             connection_class=BoundedConnection,
             kwargs=connect_arguments(),
-            min_size=1,
+            min_size=kept,
             max_size=pool_size,
             timeout=POOL_WAIT_SECONDS,
             reconnect_timeout=0,

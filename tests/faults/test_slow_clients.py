@@ -83,6 +83,23 @@ def test_who_drips_is_hung_up_on_and_keeps_nobody_waiting(port):
                 assert is_answered(port)
 
 
+def test_who_is_slow_to_hang_up_keeps_nobody_waiting(port):
+    """Told that the connection ends, they keep their side open: the farewell is ours to wait for, not the others'."""
+    said = b"GET /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)) for _ in "x" * MANY
+        ]
+        for client in clients:
+            client.sendall(said)
+        for client in clients:
+            assert client.recv(1) == b"H"
+        assert is_answered(port)
+        for client in clients:
+            while client.recv(4_096):
+                pass
+
+
 @pytest.mark.parametrize("size", [0, 1, 100, 60_000, 1_000_000])
 def test_a_request_that_comes_in_pieces_is_served_when_it_is_there(port, size):
     """Byte by byte at first, then the body in two halves: nothing of it is lost on the way."""

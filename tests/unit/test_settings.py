@@ -104,6 +104,7 @@ def test_nothing_set():
         ("DATABASE_POOL_SIZE", "-1", "greater than 0"),
         ("KEY_CACHE_SECONDS", "-1", "greater than or equal to 0"),
         ("SHUTDOWN_SECONDS", "1.5s", "whole number"),
+        ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("RATE_LIMIT_READ", "0", "greater than 0"),
         ("RATE_LIMIT_LEASE", "secret-word", "whole number"),
         ("RATE_LIMIT_READS", "5", "did you mean RATE_LIMIT_READ?"),

@@ -165,3 +165,19 @@ def test_a_closed_listener_may_be_opened_again(listener):
     listener.close()
     listener.open()
     assert ask(listener._server.server_address[:2], "/v1/health")[0].status == 200
+
+
+def test_who_is_connected_when_it_closes_is_answered(listener, address, pages):
+    """Several in the queue, one in the middle of his answer: none of them is reset."""
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(contextlib.closing(http.client.HTTPConnection(*address, timeout=PATIENCE_SECONDS)))
+        slow.request("GET", "/slow")
+        assert pages.entered.acquire(timeout=PATIENCE_SECONDS)
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"GET /v1/health HTTP/1.0\r\n\r\n")
+        pages.gate.set()
+        listener.close()
+        assert slow.getresponse().status == 503
+        for client in clients:
+            assert client.makefile("rb").read().startswith(b"HTTP/1.0 200")
