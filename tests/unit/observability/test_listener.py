@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from scaivault.edge.internal import MOST_CONNECTIONS, InternalListener, Page
+from scaivault.observability.listener import MOST_CONNECTIONS, InternalListener, Page
 
 PATIENCE_SECONDS = 5
 PLANTED = "hunter2-planted"
