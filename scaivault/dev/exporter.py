@@ -27,7 +27,7 @@ class Server:
 
 def start(plan: Plan, environ: Mapping[str, str]) -> Server:
     """Started; not yet answering."""
-    command = processes.leashed([sys.executable, "-m", "exporter"], on_our_death="TERM")
+    command = processes.leashed([sys.executable, "-m", "exporter"], on_our_death="KILL")
     return Server(processes.spawn(command, plan.logs / "exporter.log", {**environ, "PYTHONUNBUFFERED": "1"}))
 
 

@@ -33,7 +33,8 @@ class Plan:
         for (name, port), (other, other_port) in combinations(ports.items(), 2):
             if port == other_port:
                 raise DevFault(f"{name} and {other} are both {port}: choose two.")
-        return cls(Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute(), *ports.values(), environ)
+        port, ops_port, exporter_port = ports.values()
+        return cls(Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute(), port, ops_port, exporter_port, environ)
 
     @property
     def logs(self) -> Path:

@@ -27,7 +27,8 @@ SUPERUSER = "postgres"
 EXPORTER_GRANTS = (
     "GRANT SELECT (tenant_id, live) ON secret_counts TO scaivault_exporter",
     "GRANT SELECT (id) ON tenants TO scaivault_exporter",
-    "GRANT SELECT (tenant_id, occurred_at, action, success, identity_id, extra_data) ON audit_log TO scaivault_exporter",
+    "GRANT SELECT (tenant_id, occurred_at, action, success) ON audit_log TO scaivault_exporter",
+    "GRANT SELECT (identity_id, extra_data) ON audit_log TO scaivault_exporter",
     "GRANT SELECT ON key_rotations TO scaivault_exporter",
 )
 START_SECONDS = 60

@@ -173,9 +173,7 @@ def _alone_in(plan: Plan) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = (
-                f"Another `make run` works in {plan.folder}: stop it, or set DEV_DIR, PORT, OPS_PORT and EXPORTER_PORT."
-            )
+            message = f"Another `make run` works in {plan.folder}: stop it, or set DEV_DIR and the ports."
             raise DevFault(message) from None
         plan.env_file.unlink(missing_ok=True)
         processes.outlive_predecessor(plan.api_pid_file, plan.api_name, DRAIN_SECONDS)

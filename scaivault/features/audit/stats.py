@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from prometheus_client.core import Metric
 
-from scaivault.kernel.errors import Unavailable
 from scaivault.observability.catalogue.features import TOP_READERS
 from scaivault.observability.catalogue.vocabulary import MOST_READERS
 from scaivault.observability.exposition import gauge
@@ -22,7 +21,7 @@ BUDGET_SECONDS = 2.0
 MOST_OF_A_STEP = 10_000
 
 
-class StillReading(Unavailable):
+class StillReading(Exception):
     """The last hour is not read to its end; the next look goes on from here."""
 
 

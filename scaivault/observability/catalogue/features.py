@@ -42,8 +42,8 @@ TOP_READERS = Series(
     "scaivault_top_readers",
     Kind.GAUGE,
     f"Secret reads of an hour in the audit trail, of the {MOST_READERS} identities that read most, each behind the "
-    "tenant it belongs to. The hour ended 15 s before the look: an entry that is written later than that is missed, and "
-    "so is an identity in a minute in which 10,000 others read more.",
+    "tenant it belongs to. The hour ended 15 s before the look: an entry that is written later than that is missed, "
+    "and so is an identity in a minute in which 10,000 others read more.",
     {"identity": MOST_READERS},
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
