@@ -22,7 +22,9 @@ def live_secrets(session: Session) -> list[Metric]:
         _Count,
         """
         WITH counts AS (
-            SELECT tenant_id, sum(live)::bigint AS live FROM secret_counts GROUP BY tenant_id
+            SELECT tenants.id AS tenant_id, coalesce(sum(live), 0)::bigint AS live
+              FROM tenants LEFT JOIN secret_counts ON secret_counts.tenant_id = tenants.id
+             GROUP BY tenants.id
         ), ranked AS (
             SELECT tenant_id, live, row_number() OVER (ORDER BY live DESC, tenant_id) AS place FROM counts
         )
