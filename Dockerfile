@@ -1,4 +1,5 @@
-# The API, as an unprivileged user on a read-only root file system. Mount something writable on /tmp, nothing else.
+# The API and, as `python -m exporter`, the exporter, as an unprivileged user on a read-only root file system. Mount
+# something writable on /tmp, nothing else.
 # tests/deploy/test_wheel.py runs the COPY and RUN steps of the first stage outside of Docker, and then the CMD.
 
 FROM python:3.11-slim-bookworm AS build
