@@ -14,7 +14,7 @@ from exporter.snapshot import Collector, Watch
 from scaivault.crypto.kms.providers import key_service
 from scaivault.observability import logs
 from scaivault.observability.listener import InternalListener
-from scaivault.storage.blackboard import Blackboard
+from scaivault.storage.blackboard import Blackboard, client
 from scaivault.storage.reading import Reading
 from scaivault.storage.session_lock import SessionLock
 
@@ -94,7 +94,8 @@ def look_once(settings: ExporterSettings) -> tuple[bytes, Sequence[str]]:
 
 def _looks(settings: ExporterSettings, itself: Itself) -> Sequence[Collector]:
     reading: Callable[[], Reading] = partial(Reading, settings.database_url, itself.database.observe)
-    return collectors(Sources(reading, key_service(settings.root_key, development=settings.development)))
+    redis = client(settings.redis_url, REDIS_SECONDS)
+    return collectors(Sources(reading, redis, key_service(settings.root_key, development=settings.development)))
 
 
 def _told(log: logs.EventLog, name: str, failure: Exception | None) -> None:

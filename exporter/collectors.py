@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.core import Metric
+from redis import Redis
 
 from exporter.snapshot import Collector
 from scaivault.crypto import stats as crypto
@@ -19,6 +20,7 @@ class Sources:
     """Where state is. `reading` makes a connection for each collector of its own: one that hangs delays no other."""
 
     reading: Callable[[], Reading]
+    redis: Redis
     kms: KeyService
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from exporter.snapshot import Watch
-from scaivault.kernel.errors import Unavailable
 from scaivault.observability.published import KEY, MOST_BYTES, Part, encode
 
 
@@ -33,11 +32,13 @@ class Publisher:
         watches: Sequence[Watch],
         term: Callable[[], int | None],
         on_failure: Callable[[str, Exception | None], None],
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._board = board
         self._watches = watches
         self._term = term
         self._on_failure = on_failure
+        self._wall = wall
         self._due = threading.Event()
 
     def open(self) -> None:
@@ -58,7 +59,7 @@ class Publisher:
         if len(content) > MOST_BYTES:
             raise TooLarge
         if self._term() == term:
-            self._board.write(KEY, content, max(1.0, max(part.good_until for part in parts) - time.time()))
+            self._board.write(KEY, content, max(1.0, max(part.good_until for part in parts) - self._wall()))
 
     def _work(self) -> None:
         while True:
@@ -66,5 +67,5 @@ class Publisher:
             self._due.clear()
             try:
                 self.publish()
-            except (Unavailable, TooLarge) as failure:
+            except Exception as failure:  # noqa: BLE001 - whatever it was, the next snapshot is to be published too
                 self._on_failure("publication", failure)

@@ -93,7 +93,11 @@ def writes(stage: Stage, options: Options, say: Callable[[str], None]) -> Findin
 
 
 def _look(name: str, kms: LocalKeys) -> Look:
-    return {"secrets": live_secrets, "readers": TopReaders().look, "kms": lambda session: root_key(kms, session)}[name]
+    return {
+        "secrets": live_secrets,
+        "readers": TopReaders(lambda: 0.0).look,
+        "kms": lambda session: root_key(kms, session),
+    }[name]
 
 
 def _timed(readings: Mapping[str, Reading], by_place: Mapping[str, Look]) -> Mapping[str, float]:
