@@ -22,9 +22,10 @@ def live_secrets(session: Session) -> list[Metric]:
         _Count,
         """
         WITH counts AS (
-            SELECT tenants.id AS tenant_id, coalesce(sum(live), 0)::bigint AS live
-              FROM tenants LEFT JOIN secret_counts ON secret_counts.tenant_id = tenants.id
-             GROUP BY tenants.id
+            SELECT tenants.id AS tenant_id, coalesce(counted.live, 0) AS live
+              FROM tenants
+              LEFT JOIN (SELECT tenant_id, sum(live)::bigint AS live FROM secret_counts GROUP BY tenant_id) AS counted
+                     ON counted.tenant_id = tenants.id
         ), ranked AS (
             SELECT tenant_id, live, row_number() OVER (ORDER BY live DESC, tenant_id) AS place FROM counts
         )
