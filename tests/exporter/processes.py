@@ -1,7 +1,6 @@
 """Exporters as processes, seen from outside."""
 
 import http.client
-import json
 import os
 import re
 import signal
@@ -73,9 +72,6 @@ class Exporter:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         self.process.communicate()
-
-    def events(self, err):
-        return [json.loads(line)["event"] for line in err.splitlines()]
 
 
 def samples(text):

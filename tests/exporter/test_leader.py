@@ -22,42 +22,41 @@ class FakeServer:
 
     def end_silent(self):
         if self.holder is not None and self.clock() - self.heard_at >= SILENCE_SECONDS:
-            self.holder.is_open = False
             self.holder = None
 
 
 class FakeLock:
-    """kernel of storage.SessionLock: `delay` passes on the way back, as when a process is frozen then."""
+    """storage.SessionLock. `delay` passes between the server's answer and its being read, as if frozen just then."""
 
     def __init__(self, server):
         self.server = server
-        self.is_open = False
         self.is_away = False
+        self.held = False
         self.delay = 0.0
-        self.let_go_of = 0
 
     def hold(self):
         self.server.end_silent()
-        was_open, self.is_open = self.is_open, True
-        if self.is_away or (self.server.holder is None and was_open and self.held):
+        if self.is_away or self.was_ended():
             self.let_go()
             raise Unavailable
         if self.server.holder is None:
             self.server.holder = self
-        if self.server.holder is self:
+        holds = self.server.holder is self
+        if holds:
             self.server.heard_at = self.server.clock()
+        self.held = holds
         self.server.clock.forward(self.delay)
-        self.held = self.server.holder is self
-        return self.held
+        return holds
 
-    held = False
+    def was_ended(self):
+        """The server has ended the session that held the lock, which it finds out by asking on it."""
+        return self.held and self.server.holder is not self
 
     def is_cut_within(self, _seconds):
         return False
 
     def let_go(self):
-        self.let_go_of += 1
-        self.is_open = self.held = False
+        self.held = False
         if self.server.holder is self:
             self.server.holder = None
 
