@@ -5,14 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
-from typing import TypeVar
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
 from scaivault.crypto.jwt.verification import Audience
 from scaivault.crypto.keyring import KeyRing
-from scaivault.crypto.kms.local import LocalKeys
-from scaivault.crypto.kms.resilient import ResilientKeys
+from scaivault.crypto.kms.providers import key_service
 from scaivault.crypto.kms.succession import Succession
 from scaivault.crypto.kms.timed import TimedKeys
 from scaivault.crypto.probe import KeyProbe
@@ -23,7 +21,7 @@ from scaivault.edge.context import Log
 from scaivault.edge.detail import Detail, Facts, JobTimes
 from scaivault.edge.dispatch import Authenticate, OnRefusal
 from scaivault.edge.health import Check, Readiness
-from scaivault.edge.internal import InternalListener
+from scaivault.edge.metrics import ClusterSeries
 from scaivault.edge.openapi import document
 from scaivault.edge.origin import Origins
 from scaivault.edge.pages import Cursors
@@ -71,10 +69,13 @@ from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
+from scaivault.observability.exposition import append
 from scaivault.observability.instruments import Instruments
+from scaivault.observability.listener import InternalListener
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
-from scaivault.settings import RootKey, Settings
+from scaivault.settings import Settings
+from scaivault.storage.blackboard import Blackboard
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
 from scaivault.storage.probe import DatabaseProbe
@@ -82,7 +83,6 @@ from scaivault.storage.redis import RedisProbe
 from scaivault.storage.standing import standing
 from scaivault.workers.periodic import Job, Periodic
 
-Given = TypeVar("Given")
 VERSION = installed_version("scaivault")
 REVISION = "unknown"
 MOST_TENANT_KEYS = 10_000
@@ -93,7 +93,7 @@ METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
 READINESS_SECONDS = 1.0
-KMS_DEADLINE_SECONDS = 5.0
+CLUSTER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -340,50 +340,14 @@ def _settle_metrics(base: _Base) -> None:
 
 
 def _kms(settings: Settings) -> KeyService:
-    return _key_service(settings.root_key, development=settings.development)
-
-
-def _key_service(root: RootKey, *, development: bool) -> KeyService:
-    match root.provider:
-        case "local":
-            return LocalKeys(_given(root.local_key_file), development=development)
-        case "aws":
-            return _aws(root)
-        case "pkcs11":
-            return _pkcs11(root)
-
-
-def _aws(root: RootKey) -> KeyService:
-    from scaivault.crypto.kms import aws  # noqa: PLC0415 - boto3 costs a worker 20 MB
-
-    keys = aws.AwsKeys(_given(root.key_id), signing_key_arn=root.signing_key_id, endpoint_url=root.endpoint_url)
-    return ResilientKeys(keys, attempt_seconds=aws.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
-
-
-def _pkcs11(root: RootKey) -> KeyService:
-    from scaivault.crypto.kms import pkcs11  # noqa: PLC0415 - native code, loaded only where there is a token
-
-    keys = pkcs11.Pkcs11Keys(
-        _given(root.pkcs11_library),
-        _given(root.pkcs11_token_label),
-        _given(root.pkcs11_pin_file),
-        _given(root.pkcs11_key_label),
-    )
-    return ResilientKeys(keys, attempt_seconds=pkcs11.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
-
-
-def _given(setting: Given | None) -> Given:
-    """What Settings demands of the provider that is set."""
-    if setting is None:
-        raise ValueError("settings let a KMS_PROVIDER pass without what it needs")
-    return setting
+    return key_service(settings.root_key, development=settings.development)
 
 
 def _previous_kms(settings: Settings, instruments: Instruments) -> KeyService | None:
     """The service of the root key that is being replaced, while there is one."""
     if settings.previous_root_key is None:
         return None
-    return _timed(_key_service(settings.previous_root_key, development=settings.development), instruments)
+    return _timed(key_service(settings.previous_root_key, development=settings.development), instruments)
 
 
 def _timed(kms: KeyService, instruments: Instruments) -> KeyService:
@@ -445,6 +409,8 @@ def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> Sy
     database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
     redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis)
     keys = KeyProbe(base.kms, Envelope(base.ring))
+    board = Blackboard(settings.redis_url.get_secret_value(), CLUSTER_SECONDS, instruments.observe_redis)
+    cluster = ClusterSeries(board, CLUSTER_SECONDS)
 
     readiness = Readiness(
         {
@@ -452,7 +418,7 @@ def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> Sy
             "redis": Check(redis.check, deadline_seconds=0.5),
             "encryption": Check(keys.check, deadline_seconds=1.0),
         },
-        on_close=(database.close, redis.close),
+        on_close=(database.close, redis.close, cluster.close),
     )
     facts = Facts(
         pool=lambda: (base.database.size, base.database.available),
@@ -469,9 +435,10 @@ def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> Sy
         exporter_last_seen=lambda: None,
     )
 
-    def metrics(accept: str) -> tuple[bytes, str]:
+    def metrics(accept: str, *, pod_only: bool) -> tuple[bytes, str]:
         _gauge_pool(base)
-        return instruments.render(accept)
+        body, content_type = instruments.render(accept)
+        return body if pod_only else append(body, content_type, cluster.families()), content_type
 
     return SystemPages(
         readiness,

@@ -79,7 +79,7 @@ def dev() -> None:
     """Run everything on this machine, for development (`make run`).
 
     Starts an embedded PostgreSQL and Valkey, a key file and the API, with a tenant and tokens to try it. What it needs
-    and writes is in DEV_DIR (default .dev); PORT (8443) and OPS_PORT (9464) say where it listens.
+    and writes is in DEV_DIR (default .dev). PORT (8443), OPS_PORT (9464) and EXPORTER_PORT (9465) say where it listens.
     """
     from scaivault.dev import supervisor  # noqa: PLC0415 - only development needs it
 

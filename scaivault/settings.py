@@ -27,6 +27,7 @@ from scaivault.kernel.durations import parse_duration
 from scaivault.kernel.errors import InvalidDuration
 from scaivault.kernel.hosts import is_loopback
 from scaivault.kernel.limits import PER_MINUTE
+from scaivault.kernel.root_key import Provider, RootKey
 
 # Requests per identity and minute, by the name of the category as the variables spell it.
 RATE_LIMITS: Final[Mapping[str, int]] = {category.name: limit for category, limit in PER_MINUTE.items()}
@@ -152,24 +153,8 @@ KeyArn = Annotated[str, BeforeValidator(_key_arn)]
 WebUrl = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _url("rediss", "redis")]
-Provider = Literal["local", "aws", "pkcs11"]
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_networks)]
-
-
-@dataclass(frozen=True, slots=True)
-class RootKey:
-    """Who holds a root key and how to reach it; what the provider does not need is None."""
-
-    provider: Provider
-    local_key_file: Path | None
-    key_id: str | None
-    signing_key_id: str | None
-    endpoint_url: str | None
-    pkcs11_library: Path | None
-    pkcs11_token_label: str | None
-    pkcs11_pin_file: Path | None
-    pkcs11_key_label: str | None
 
 
 class Settings(BaseModel):
@@ -234,6 +219,9 @@ class Settings(BaseModel):
     log_format: Literal["json", "text"] = "json"
     metrics_auth: Literal["none", "token"] = "token"
     metrics_dir: Path | None = None
+    exporter_bind_address: ListenAddress = Address("127.0.0.1", 9465)
+    exporter_database_url: Annotated[SecretStr | None, _url("postgresql", "postgres")] = None
+    exporter_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
     otel_exporter_otlp_endpoint: WebUrl | None = None
 
     rate_limits: Mapping[str, PositiveInt] = RATE_LIMITS

@@ -4,20 +4,23 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from flask import request
 from pydantic import RootModel
 
 from scaivault.edge.detail import Detail, Detailed, Word
 from scaivault.edge.health import Condition, Finding, Readiness
-from scaivault.edge.internal import Page, Serve
-from scaivault.edge.messages import Reply, Timestamp
+from scaivault.edge.messages import Query, Reply, Timestamp
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ports import Clock, Guard
+from scaivault.observability.listener import Page, Serve
 
 SERVER = "server"  # what is neither of the components: this process itself
+
+
+POD_ONLY = "scope=pod"
 
 
 class Live(Reply):
@@ -59,7 +62,14 @@ class Build:
     revision: str
 
 
-RenderMetrics = Callable[[str], tuple[bytes, str]]
+class MetricsQuery(Query):
+    """`scope=pod` leaves out what is a fact about the deployment: a scraper of every pod has it from the exporter."""
+
+    scope: Literal["pod"] | None = None
+
+
+class RenderMetrics(Protocol):
+    def __call__(self, accept: str, *, pod_only: bool) -> tuple[bytes, str]: ...
 
 
 class SystemPages:
@@ -119,14 +129,14 @@ class SystemPages:
     def version(self) -> Version:
         return Version(version=self._build.version, revision=self._build.revision, python=platform.python_version())
 
-    def metrics(self) -> Answer:
-        body, content_type = self._metrics(request.headers.get("Accept", ""))
+    def metrics(self, query: MetricsQuery) -> Answer:
+        body, content_type = self._metrics(request.headers.get("Accept", ""), pod_only=query.scope == "pod")
         return Answer(None, body=body, content_type=content_type)
 
-    def metrics_for(self, caller: Caller) -> Answer:
+    def metrics_for(self, caller: Caller, query: MetricsQuery) -> Answer:
         """The same for administrators: labels name tenants."""
         self._guard.require_scope(caller, Scope.ADMIN)
-        return self.metrics()
+        return self.metrics(query)
 
     def routes(self, openapi: Callable[[], bytes]) -> Routes:
         def document() -> Answer:
@@ -138,6 +148,7 @@ class SystemPages:
             self.metrics if self._metrics_are_open else self.metrics_for,
             "Prometheus metrics",
             None if self._metrics_are_open else Scope.ADMIN,
+            query=MetricsQuery,
             is_open=self._metrics_are_open,
             text_types=("text/plain", "application/openmetrics-text"),
         )
@@ -165,14 +176,16 @@ class SystemPages:
     def internal(self) -> Mapping[str, Serve]:
         """The pages of the internal listener."""
 
-        def live(_accept: str) -> Page:
+        def live(_accept: str, _query: str) -> Page:
             return _json_page(Answer(self.live()))
 
-        def ready(_accept: str) -> Page:
+        def ready(_accept: str, _query: str) -> Page:
             return _json_page(self.ready())
 
-        def metrics(accept: str) -> Page:
-            body, content_type = self._metrics(accept)
+        def metrics(accept: str, query: str) -> Page:
+            if query not in {"", POD_ONLY}:  # a typing error would be facts counted twice
+                return Page(400, "text/plain", b"the only query is scope=pod\n")
+            body, content_type = self._metrics(accept, pod_only=query == POD_ONLY)
             return Page(200, content_type, body)
 
         return {"/v1/health": live, "/v1/health/ready": ready, "/v1/metrics": metrics}

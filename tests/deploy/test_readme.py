@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.test_dev_supervisor import READY, Dev, free_ports
+from tests.deploy.test_dev_supervisor import READY, Dev, free_ports_of_dev
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"<!-- run(?:: (?P<expected>.*?))? -->\n```sh\n(?P<commands>.*?)```", re.DOTALL)
@@ -23,8 +23,7 @@ def test_every_shell_block_is_run_or_is_the_two_commands():
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme") / "dev"
-    port, ops_port = map(str, free_ports(2))
-    dev = Dev(folder, PORT=port, OPS_PORT=ops_port).await_words(READY)
+    dev = Dev(folder, **free_ports_of_dev()).await_words(READY)
     try:
         yield run_blocks(folder)
     finally:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.deploy.test_dev_supervisor import READY, Dev, free_ports
+from tests.deploy.test_dev_supervisor import READY, Dev, free_ports_of_dev
 
 MANY = 40  # more than twice the request threads of two workers
 PATIENCE_SECONDS = 60  # one worker may have got them all: 40 clients, 8 threads, 5 seconds each
@@ -17,8 +17,7 @@ PATIENCE_SECONDS = 60  # one worker may have got them all: 40 clients, 8 threads
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    port, ops_port = map(str, free_ports(2))
-    dev = Dev(tmp_path_factory.mktemp("slow") / "dev", PORT=port, OPS_PORT=ops_port).await_words(READY)
+    dev = Dev(tmp_path_factory.mktemp("slow") / "dev", **free_ports_of_dev()).await_words(READY)
     yield int(port)
     dev.end(signal.SIGTERM)
 

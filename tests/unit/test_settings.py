@@ -8,7 +8,7 @@ import pytest
 from scaivault.settings import KMS_NEEDS, RATE_LIMITS, SECRETS, Address, Settings, SettingsInvalid, variables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
-MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT"}
+MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT", "EXPORTER_PORT"}
 DIRECTORY = {
     "SCAIKEY_URL": "https://scaikey.example.com",
     "SCAIKEY_CLIENT_ID": "app_vault",
@@ -27,6 +27,7 @@ def sound(tmp_path):
         "KMS_PROVIDER": "local",
         "KMS_LOCAL_KEY_FILE": str(key_file),
         "SCAIKEY_WEBHOOK_SECRET": "whsec-hunter4",
+        "EXPORTER_DATABASE_URL": "postgresql://exporter:hunter6@db.internal:5432/scaivault",
     }
 
 

@@ -1,7 +1,8 @@
 """The internal listener: probes and metrics without authentication, on an address of their own.
 
 A thread in every worker on one shared port (SO_REUSEPORT), so that an answer never waits for a request thread: a
-probe must tell a busy process from a dead one. It serves a handful of paths and knows nothing of Flask.
+probe must tell a busy process from a dead one. It serves a handful of paths and knows nothing of Flask. The exporter
+serves by it too.
 """
 
 import socket
@@ -28,7 +29,7 @@ class Page:
     body: bytes
 
 
-Serve = Callable[[str], Page]  # from the Accept header
+Serve = Callable[[str, str], Page]  # from the Accept header and the query string
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -38,8 +39,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
-        serve = self.server.pages.get(self.path.partition("?")[0])
-        page = serve(self.headers.get("Accept", "")) if serve else Page(404, "text/plain", b"not found\n")
+        path, _, query = self.path.partition("?")
+        serve = self.server.pages.get(path)
+        page = serve(self.headers.get("Accept", ""), query) if serve else Page(404, "text/plain", b"not found\n")
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
@@ -57,11 +59,11 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(socketserver.ThreadingMixIn, HTTPServer):
     daemon_threads = True
     allow_reuse_address = True
-    allow_reuse_port = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve]) -> None:
+    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve], *, is_shared: bool) -> None:
         self.pages = pages
+        self.allow_reuse_port = is_shared
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
@@ -98,15 +100,19 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
 
 
 class InternalListener:
-    """Serves `pages` at `address` from a thread of its own, from `open` to `close`."""
+    """Serves `pages` at `address` from a thread of its own, from `open` to `close`.
 
-    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve]) -> None:
+    `is_shared` where other processes serve the same at the same port; else a port that is taken is an OSError.
+    """
+
+    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve], *, is_shared: bool = True) -> None:
         self._address = address
         self._pages = pages
+        self._is_shared = is_shared
         self._server: _Server | None = None
 
     def open(self) -> None:
-        self._server = _Server(self._address, self._pages)
+        self._server = _Server(self._address, self._pages, is_shared=self._is_shared)
         serve = partial(self._server.serve_forever, LOOK_UP_SECONDS)
         threading.Thread(target=serve, name="internal-listener", daemon=True).start()
 
