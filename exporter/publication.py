@@ -52,7 +52,11 @@ class Publisher:
         """What may be told now, if this is the leader. Unavailable, or TooLarge."""
         term = self._term()
         told = [(watch, watch.fresh(term)) for watch in self._watches]
-        parts = [Part(seen.taken_at_wall + watch.good_for_seconds, seen.families) for watch, seen in told if seen]
+        parts = [
+            Part(seen.taken_at_wall + watch.good_for_seconds, seen.families, seen.taken_at_wall)
+            for watch, seen in told
+            if seen
+        ]
         if not parts:
             return
         content = encode(parts)

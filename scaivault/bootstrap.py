@@ -431,8 +431,8 @@ def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> Sy
         has_next_month=partial(has_next_month, base.aside),
         migrations=partial(standing, base.aside),
         queued_syncs=partial(count_queued, base.aside),
-        workers=dict,
-        exporter_last_seen=lambda: None,
+        workers=instruments.workers,
+        exporter_last_seen=cluster.last_seen,
     )
 
     def metrics(accept: str, *, pod_only: bool) -> tuple[bytes, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Protocol
 
 from prometheus_client.core import Metric
@@ -54,6 +55,13 @@ class ClusterSeries:
             if self._monotonic() - self._asked_at >= CACHE_SECONDS:
                 self._ask()
             return still_good(self._parts, self._wall())
+
+    def last_seen(self) -> datetime | None:
+        """When the exporter last saw what may be told now; None if there is nothing."""
+        self.families()
+        now = self._wall()
+        seen = [part.taken_at for part in self._parts if part.taken_at <= now <= part.good_until]
+        return datetime.fromtimestamp(max(seen), UTC) if seen else None
 
     def close(self) -> None:
         self._worker.shutdown(wait=False, cancel_futures=True)

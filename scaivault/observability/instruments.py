@@ -106,6 +106,11 @@ class Instruments:
                 return self._pages.openmetrics(merged, facts).encode(), OPENMETRICS
             return self._pages.text(merged, facts).encode(), TEXT
 
+    def workers(self) -> dict[str, int]:
+        """The live processes of the API, by state."""
+        live = [self._store.alone()] if self._folder is None else holders(self._folder)
+        return dict(processes.states(live))
+
     def _sources(self) -> tuple[list[Holder], Iterable[File]]:
         if self._folder is None:
             return [self._store.alone()], self._store.files()

@@ -15,15 +15,20 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 def facts(live: Sequence[Holder]) -> Iterable[Fact]:
-    states = Counter(holder.state for holder in live if holder.kind == API)
-    if states:
-        samples = [((("state", state),), float(states[state])) for state in WORKER_STATES]
+    if any(holder.kind == API for holder in live):
+        samples = [((("state", state),), float(count)) for state, count in states(live).items()]
         yield Fact(requests.WORKERS.name, requests.WORKERS.help, samples)
     memory: Counter[str] = Counter()
     for holder in live:
         memory[holder.kind] += _resident_bytes(holder.pid)
     series = requests.RESIDENT_MEMORY
     yield Fact(series.name, series.help, [((("process", kind),), float(memory[kind])) for kind in sorted(memory)])
+
+
+def states(live: Iterable[Holder]) -> dict[str, int]:
+    """How many processes of the API are in each state."""
+    found = Counter(holder.state for holder in live if holder.kind == API)
+    return {state: found[state] for state in WORKER_STATES}
 
 
 def _resident_bytes(pid: int) -> int:

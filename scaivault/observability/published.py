@@ -28,10 +28,11 @@ _CLUSTER = {series.name: series for series in CATALOGUE if series.scope is Scope
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one collector saw, and until when that may be told, in seconds since 1970."""
+    """What one collector saw, when, and until when that may be told, in seconds since 1970."""
 
     good_until: float
     families: Sequence[Metric]
+    taken_at: float = 0.0
 
 
 class Unsound(Exception):
@@ -65,11 +66,12 @@ def _spelled(part: Part) -> dict[str, object]:
     series = {
         family.name: [[list(each.labels.values()), each.value] for each in family.samples] for family in part.families
     }
-    return {"good_until": part.good_until, "series": series}
+    return {"good_until": part.good_until, "taken_at": part.taken_at, "series": series}
 
 
 def _part(given: dict[str, dict[str, list[object]]]) -> Part:
-    return Part(_number(given["good_until"]), [_family(_CLUSTER[name], rows) for name, rows in given["series"].items()])
+    families = [_family(_CLUSTER[name], rows) for name, rows in given["series"].items()]
+    return Part(_number(given["good_until"]), families, _number(given.get("taken_at", 0.0)))
 
 
 def _family(series: Series, rows: list[object]) -> Metric:
