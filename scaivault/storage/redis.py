@@ -1,14 +1,157 @@
 """Redis, which may vanish at any time and take nothing with it."""
 
+import hashlib
+import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
-from redis import Redis
-from redis.exceptions import RedisError
+from redis import ConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.connection import ConnectionInterface
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as TooSlow
+from redis.maint_notifications import MaintNotificationsConfig
+from redis.retry import Retry
 
 from scaivault.kernel.errors import Unavailable
 
 ANSWER_SECONDS = 0.5
+CALL_SECONDS = 0.1  # what a request may lose when Redis stops answering: each thread at most once
+CONNECT_SECONDS = 1.0
+
+
+def packed(*arguments: str) -> bytes:
+    """Arguments as they travel: each with its length before it, so that no content is ever taken for another one."""
+    return b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in (argument.encode() for argument in arguments))
+
+
+class Script:
+    """A script that runs inside Redis, with so many arguments: the number of keys, the keys, and the rest."""
+
+    def __init__(self, text: bytes, *, arguments: int) -> None:
+        digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        self.by_digest = b"*%d\r\n" % (arguments + 2) + packed("EVALSHA", digest)
+        self.in_full = b"*%d\r\n" % (arguments + 2) + packed("EVAL", text.decode())
+
+
+class RedisCalls:
+    """One process's calls that requests wait for: answered within CALL_SECONDS, or Unavailable.
+
+    As many connections as there may be calls at a time, opened beforehand: a request never waits for a name to be
+    resolved or a password to be checked. `mend` opens those that are missing. When an answer takes too long all of them
+    are given up, and until `mend` finds Redis answering again no call waits for anything.
+    """
+
+    def __init__(self, url: str, connections: int, observe: Callable[[float], None]) -> None:
+        # The pool is only used as a factory: its own bookkeeping costs more than the call.
+        self._factory = ConnectionPool.from_url(
+            url, protocol=2, maint_notifications_config=MaintNotificationsConfig(enabled=False)
+        )
+        # After the URL, which could say otherwise.
+        self._factory.connection_kwargs |= {
+            "socket_timeout": CALL_SECONDS,
+            "socket_connect_timeout": CONNECT_SECONDS,
+            "retry": Retry(NoBackoff(), 0),
+            "health_check_interval": 0,
+        }
+        self._most = connections
+        self._observe = observe
+        self._turn = threading.Lock()
+        self._is_open = False
+        self._opened: set[ConnectionInterface] = set()
+        self._idle: deque[ConnectionInterface] = deque()
+
+    def open(self) -> None:
+        """Connect, if Redis answers now."""
+        self._is_open = True
+        self.mend()
+
+    def close(self) -> None:
+        self._is_open = False
+        self._give_up_idle()
+
+    def mend(self) -> None:
+        """Open the connections that are missing, one after the other while Redis answers. Not for a request to do."""
+        while self._is_open and len(self._opened) < self._most:
+            connection = self._factory.make_connection()
+            try:
+                connection.connect()  # type: ignore[no-untyped-call]
+                connection.send_command("PING", check_health=False)  # type: ignore[no-untyped-call]
+                connection.read_response()
+            except (RedisError, OSError):
+                connection.disconnect()  # type: ignore[no-untyped-call]
+                return
+            with self._turn:
+                self._opened.add(connection)
+            self._idle.append(connection)
+
+    def run(self, script: Script, arguments: bytes) -> object:
+        """What the script answers to `packed` arguments."""
+        try:
+            return self._call(script.by_digest + arguments)
+        except NoScriptError:
+            return self._in_full(script, arguments)
+        except ResponseError as refusal:
+            raise Unavailable from refusal
+
+    def _in_full(self, script: Script, arguments: bytes) -> object:
+        """Redis has forgotten the script, or never knew it."""
+        try:
+            return self._call(script.in_full + arguments)
+        except ResponseError as refusal:
+            raise Unavailable from refusal
+
+    def _call(self, command: bytes) -> object:
+        """The answer to one command, on the first connection that still stands."""
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                raise Unavailable from None
+            started = time.perf_counter()
+            try:
+                answer = self._exchange(connection, command)
+            except TooSlow:
+                self._give_up_idle()
+                raise Unavailable from None
+            except ResponseError:
+                raise
+            except (RedisError, OSError):
+                continue  # Redis hung up on this one, at its own end or for having been idle; others may stand
+            finally:
+                self._observe(time.perf_counter() - started)
+            return answer
+
+    def _exchange(self, connection: ConnectionInterface, command: bytes) -> object:
+        """Send, and read the answer to it. A connection on which this was cut short is never used again."""
+        stands = False
+        try:
+            connection.send_packed_command((command,), check_health=False)  # type: ignore[no-untyped-call]
+            answer: object = connection.read_response()
+            stands = True
+        except ResponseError as refusal:
+            # A primary that is a replica now: a new connection leads to whoever writes.
+            stands = not isinstance(refusal, ReadOnlyError)
+            raise
+        finally:
+            if stands and self._is_open:
+                self._idle.append(connection)
+            else:
+                self._drop(connection)
+        return answer
+
+    def _drop(self, connection: ConnectionInterface) -> None:
+        with self._turn:
+            self._opened.discard(connection)
+        connection.disconnect()  # type: ignore[no-untyped-call]
+
+    def _give_up_idle(self) -> None:
+        while self._idle:
+            try:
+                self._drop(self._idle.pop())
+            except IndexError:
+                return
 
 
 class RedisProbe:

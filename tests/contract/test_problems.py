@@ -60,6 +60,7 @@ ANSWERED = {
     "TooManyTokens": (409, "too_many_tokens"),
     "TooManyTrusts": (409, "too_many_trusts"),
     "TrustExists": (409, "trust_exists"),
+    "RateLimited": (429, "rate_limited"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
@@ -449,7 +450,7 @@ class Scene:
             "WITH tick AS (UPDATE authority_clock SET epoch = epoch + 1 RETURNING epoch)"
             " UPDATE tenants SET status = %s, authority_epoch = tick.epoch FROM tick WHERE id = 'tnt_b'"
         )
-        epochs = self.house.services.authenticate.__self__._personal_tokens._epochs
+        epochs = self.house.services.authenticator._personal_tokens._epochs
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(change, ["SUSPENDED"])
             epochs._checked_at = float("-inf")

@@ -35,14 +35,12 @@ RATE_LIMIT_HITS = Series(
     Kind.COUNTER,
     "Requests refused with 429.",
     {"category": RATE_CATEGORIES},
-    since=TO_COME,
 )
 RATE_LIMIT_LOCAL = Series(
     "scaivault_rate_limit_local_total",
     Kind.COUNTER,
     "Requests limited by a process's own buckets, because Redis did not answer.",
     {"category": RATE_CATEGORIES},
-    since=TO_COME,
 )
 RATE_LIMIT_BUCKET_FILL = Series(
     "scaivault_rate_limit_bucket_fill",
