@@ -57,7 +57,7 @@ _ERROR_SCHEMA = {
         }
     },
 }
-_HEADERS = {
+_HEADERS: Mapping[str, Mapping[str, object]] = {
     "X-Request-ID": {"description": "The client's own if it was well formed, else a new one.", "required": True},
     "WWW-Authenticate": {"description": "The challenge of RFC 9110.", "required": True},
     "Retry-After": {"description": "Seconds.", "required": True},

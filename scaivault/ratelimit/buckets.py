@@ -26,6 +26,9 @@ local full_at = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or now)
 local missing = math.min(math.max(full_at - now, 0), whole)
 local after = math.max(missing + units * unit, 0)
 if units > 0 and after > whole then
+  if full_at > now + whole then
+    redis.call('ZADD', KEYS[1], now + whole, ARGV[1])
+  end
   return -1 - missing
 end
 redis.call('ZADD', KEYS[1], now + after, ARGV[1])

@@ -31,6 +31,7 @@ class Script:
 
     def __init__(self, text: bytes, *, arguments: int) -> None:
         digest = hashlib.sha1(text, usedforsecurity=False).hexdigest()
+        self.text = text
         self.by_digest = b"*%d\r\n" % (arguments + 2) + packed("EVALSHA", digest)
         self.in_full = b"*%d\r\n" % (arguments + 2) + packed("EVAL", text.decode())
 
