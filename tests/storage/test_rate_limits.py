@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import pytest
@@ -51,7 +52,7 @@ class InMemory:
 
 class InRedis:
     def __init__(self, url):
-        self.calls = calls_to(url)
+        self.calls = calls_to(url, connections=8)
         self.client = redis.Redis.from_url(url)
         self.now = EPOCH * SECOND
         self.forward(0)
@@ -130,6 +131,13 @@ def test_identities_and_categories_have_buckets_of_their_own(place):
     for category, whose in itertools.product((READ, WRITE), ("a", "b")):
         assert buckets.take(category, whose).is_granted
     assert not any(buckets.take(category, whose).is_granted for category in (READ, WRITE) for whose in ("a", "b"))
+
+
+def test_many_at_once_get_no_more_than_there_is(place):
+    buckets = place.buckets({READ: 50})
+    with ThreadPoolExecutor(8) as threads:
+        granted = list(threads.map(lambda _: buckets.take(READ, "a").is_granted, range(400)))
+    assert granted.count(True) == 50
 
 
 def test_a_clock_that_is_set_back_costs_a_minute_at_most(redis_url):
@@ -319,6 +327,18 @@ class TestWithoutRedis:
         calls.open()
         assert buckets.take(READ, "a").remaining == 4
         assert counted == ["read"]
+        calls.close()
+
+    def test_a_key_that_is_something_else_is_no_matter(self, redis_url):
+        calls, counted = calls_to(redis_url), []
+        buckets = SurvivingBuckets(RedisBuckets(calls, {READ: 5}), LocalBuckets({READ: 5}), counted.append)
+        with redis.Redis.from_url(redis_url) as client:
+            client.set(key_of(READ), "something else")
+            assert [buckets.take(READ, "a").remaining for _ in range(2)] == [4, 3]
+            assert counted == ["read"] * 2
+            client.delete(key_of(READ))
+        assert buckets.take(READ, "a").remaining == 4
+        assert counted == ["read"] * 2
         calls.close()
 
     def test_one_that_was_never_there_is_no_matter(self, nobody):
