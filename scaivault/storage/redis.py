@@ -17,7 +17,7 @@ from redis.retry import Retry
 from scaivault.kernel.errors import Unavailable
 
 ANSWER_SECONDS = 0.5
-CALL_SECONDS = 0.1  # what a request may lose when Redis stops answering: each thread at most once
+CALL_SECONDS = 0.05  # what a request may lose when Redis stops answering: each thread at most once
 CONNECT_SECONDS = 1.0
 
 

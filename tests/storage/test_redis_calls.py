@@ -19,25 +19,6 @@ COUNT = Script(b"return redis.call('INCR', KEYS[1])", arguments=2)
 SOON = CALL_SECONDS + 1.0
 
 
-@pytest.fixture
-def observed():
-    return []
-
-
-@pytest.fixture
-def calls(redis_url, observed):
-    calls = RedisCalls(redis_url, 4, observed.append)
-    calls.open()
-    yield calls
-    calls.close()
-
-
-@pytest.fixture
-def client(redis_url):
-    with redis.Redis.from_url(redis_url) as client:
-        yield client
-
-
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     """A server that a test may treat badly."""
@@ -45,6 +26,32 @@ def own(tmp_path_factory):
     server = valkey.start(folder, folder / "valkey.log")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def own_url(own):
+    with redis.Redis.from_url(own.url()) as client:
+        client.flushall()
+    return own.url()
+
+
+@pytest.fixture
+def observed():
+    return []
+
+
+@pytest.fixture
+def calls(own_url, observed):
+    calls = RedisCalls(own_url, 4, observed.append)
+    calls.open()
+    yield calls
+    calls.close()
+
+
+@pytest.fixture
+def client(own_url):
+    with redis.Redis.from_url(own_url) as client:
+        yield client
 
 
 @contextlib.contextmanager
@@ -82,8 +89,8 @@ def test_a_script_that_was_forgotten_is_told_again(calls, client):
     assert echo(calls) == 7
 
 
-def test_nothing_is_connected_before_it_is_opened_or_after_it_is_closed(redis_url, client):
-    calls = RedisCalls(redis_url, 4, lambda _seconds: None)
+def test_nothing_is_connected_before_it_is_opened_or_after_it_is_closed(own_url, client):
+    calls = RedisCalls(own_url, 4, lambda _seconds: None)
     fails(calls)
     calls.mend()
     assert clients_of(client) == []
