@@ -7,7 +7,6 @@ again: that one number is the whole state of a token bucket. Who is not in it ha
 from collections.abc import Mapping
 from typing import Final
 
-from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.limits import Level, RateCategory
 from scaivault.ratelimit.sizes import sizes_of
 from scaivault.storage.redis import RedisCalls, Script, packed
@@ -66,8 +65,6 @@ class RedisBuckets:
         size = self._sizes[category]
         arguments = self._heads[category] + packed(whose, str(units)) + self._tails[category]
         answer = self._calls.run(self._script, arguments)
-        if not isinstance(answer, int):
-            raise Unavailable
         if answer >= 0:
             return size.level(answer)
         missing = -1 - answer
