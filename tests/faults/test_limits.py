@@ -14,7 +14,6 @@ from tests.faults.test_dependencies import (
     CLIENTS,
     NEW_TENANT,
     TENANT,
-    THREADS,
     WORKERS,
     Stage,
     await_true,
@@ -25,7 +24,7 @@ from tests.faults.test_dependencies import (
 WHOAMI = "/v1/auth/whoami"
 LIMIT = 40
 # What a busy machine may add to a deadline.
-MARGIN_SECONDS = 1.0
+MARGIN_SECONDS = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -124,14 +123,14 @@ def test_no_request_fails_or_waits_for_more_than_the_deadline(stage, fault):
         calm = len(readers.asked)
         with fault(stage.redis):
             await_true(lambda: local(vault) > before)
+            asked = vault.gauge("scaivault_redis_latency_seconds_count")
             readers.await_more(500)
+            # Those under way when it happened, and readiness; not one request after the other.
+            assert vault.gauge("scaivault_redis_latency_seconds_count") - asked < 100
         await_true(lambda: shared_again(vault, readers))
     assert {each.status for each in readers.asked} == {200}
     troubled = readers.asked[calm:]
     assert max(each.seconds for each in troubled) < CALL_SECONDS + MARGIN_SECONDS
-    # Each thread at most once, and not one request after the other.
-    slow = [each for each in troubled if each.seconds >= CALL_SECONDS]
-    assert len(slow) <= 2 * WORKERS * THREADS
     no_surprises(vault)
 
 
