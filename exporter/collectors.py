@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client.core import Metric
 from redis import Redis
@@ -11,6 +12,7 @@ from scaivault.crypto import stats as crypto
 from scaivault.features.audit import stats as audit
 from scaivault.features.secrets import stats as secrets
 from scaivault.kernel.ports import KeyService
+from scaivault.ratelimit import stats as limits
 from scaivault.storage.database import Session
 from scaivault.storage.reading import Reading
 
@@ -35,6 +37,7 @@ def collectors(sources: Sources) -> Sequence[Collector]:
         Collector("secrets", _with_session(sources, secrets.live_secrets)),
         Collector("readers", _with_session(sources, readers.look)),
         Collector("kms", _with_session(sources, kms)),
+        Collector("limits", partial(limits.bucket_fill, sources.redis)),
     )
 
 

@@ -27,5 +27,5 @@ def create_app(services: Services) -> Flask:
     context = RequestContext(services.origins, services.instruments, services.log, categories(services.tables))
     context.install(app)
     for table in services.tables:
-        app.register_blueprint(blueprint(table, services.authenticate, services.on_refusal))
+        app.register_blueprint(blueprint(table, services.limits, services.on_refusal))
     return app

@@ -19,8 +19,9 @@ from scaivault.crypto.store import RotatingKeys
 from scaivault.crypto.tokens import TokenHasher
 from scaivault.edge.context import Log
 from scaivault.edge.detail import Detail, Facts, JobTimes
-from scaivault.edge.dispatch import Authenticate, OnRefusal
+from scaivault.edge.dispatch import OnRefusal
 from scaivault.edge.health import Check, Readiness
+from scaivault.edge.limits import Limits
 from scaivault.edge.metrics import ClusterSeries
 from scaivault.edge.openapi import document
 from scaivault.edge.origin import Origins
@@ -65,8 +66,9 @@ from scaivault.kernel.caller import Caller
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.paths import SecretPath
-from scaivault.kernel.ports import Clock, Guard, KeyService
+from scaivault.kernel.ports import Buckets, Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
 from scaivault.observability.exposition import append
@@ -74,12 +76,15 @@ from scaivault.observability.instruments import Instruments
 from scaivault.observability.listener import InternalListener
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
+from scaivault.ratelimit.buckets import RedisBuckets
+from scaivault.ratelimit.local import LocalBuckets
+from scaivault.ratelimit.surviving import SurvivingBuckets
 from scaivault.settings import Settings
 from scaivault.storage.blackboard import Blackboard
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
 from scaivault.storage.probe import DatabaseProbe
-from scaivault.storage.redis import RedisProbe
+from scaivault.storage.redis import RedisCalls, RedisProbe
 from scaivault.storage.standing import standing
 from scaivault.workers.periodic import Job, Periodic
 
@@ -94,6 +99,8 @@ SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
 READINESS_SECONDS = 1.0
 CLUSTER_SECONDS = 0.1
+REDIS_MENDING_SECONDS = 0.5
+SECOND_LOOKS_PER_MINUTE = 1_200
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ class Services:
     """All that a door needs. Nothing is connected before `open`, so that nothing crosses a fork."""
 
     tables: Sequence[Routes]
-    authenticate: Authenticate
+    authenticator: Authenticator
+    limits: Limits
     on_refusal: OnRefusal
     origins: Origins
     instruments: Instruments
@@ -115,6 +123,8 @@ class Services:
     upkeep: Periodic
     watch: Periodic
     syncing: Periodic
+    redis: RedisCalls
+    mending: Periodic
     internal: InternalListener
     on_state: Callable[[str], None]
 
@@ -132,6 +142,8 @@ class Services:
         """Connect, and begin what a serving process does beside requests."""
         self.on_state("starting")
         self.open()
+        self.redis.open()
+        self.mending.open()
         self.upkeep.open()
         self.system.look()  # before anybody can ask: one who has seen nothing must not answer beside those who have
         self.watch.open()
@@ -153,6 +165,8 @@ class Services:
         self.syncing.close()
         self.watch.close()
         self.upkeep.close()
+        self.mending.close()
+        self.redis.close()
         self.close()
         self.internal.close()
 
@@ -191,11 +205,14 @@ def build(
     clock: Clock | None = None,
     kms: KeyService | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    buckets: Buckets | None = None,
 ) -> Services:
-    """Everything, wired. A test passes its own clocks or KMS; `monotonic` is by what the issuer's keys grow old."""
+    """Everything, wired. A test passes its own clocks, KMS or buckets; the issuer's keys grow old by `monotonic`."""
     base = _base(settings, clock or SystemClock(), kms or _kms(settings))
     tenancy = Tenancy(base.database)
     authenticator = _authenticator(settings, base, tenancy, monotonic)
+    redis = RedisCalls(settings.redis_url.get_secret_value(), settings.web_threads, base.instruments.observe_redis)
+    limits = _limits(base, authenticator, buckets or _buckets(settings, base, redis))
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
     policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
@@ -216,7 +233,8 @@ def build(
 
     return Services(
         tables=tables,
-        authenticate=authenticator.authenticate,
+        authenticator=authenticator,
+        limits=limits,
         on_refusal=partial(_journal_refusal, base.journal),
         origins=Origins(settings.trusted_proxies),
         instruments=base.instruments,
@@ -230,6 +248,8 @@ def build(
         upkeep=upkeep,
         watch=Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed),
         syncing=syncing,
+        redis=redis,
+        mending=Periodic([Job("redis", REDIS_MENDING_SECONDS, redis.mend, is_owed_at_end=False)], base.job_failed),
         internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
         on_state=base.instruments.set_state,
     )
@@ -304,6 +324,16 @@ def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic:
     return Authenticator(
         base.journal, base.clock, tenancy, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
     )
+
+
+def _buckets(settings: Settings, base: _Base, redis: RedisCalls) -> Buckets:
+    limits = {RateCategory[name]: limit for name, limit in settings.rate_limits.items()}
+    return SurvivingBuckets(RedisBuckets(redis, limits), LocalBuckets(limits), base.instruments.rate_limited_locally)
+
+
+def _limits(base: _Base, authenticator: Authenticator, buckets: Buckets) -> Limits:
+    second_looks = LocalBuckets({RateCategory.FAILED_AUTH: SECOND_LOOKS_PER_MINUTE})
+    return Limits(buckets, second_looks, authenticator, base.clock, base.instruments.rate_limit_hit)
 
 
 def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: Callable[[], float]) -> Routes:

@@ -224,7 +224,7 @@ class Settings(BaseModel):
     exporter_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
     otel_exporter_otlp_endpoint: WebUrl | None = None
 
-    rate_limits: Mapping[str, PositiveInt] = RATE_LIMITS
+    rate_limits: Mapping[str, Annotated[int, Field(gt=0, le=1_000_000_000)]] = RATE_LIMITS
     """Requests per identity and minute, for every category; the variables are RATE_LIMIT_<CATEGORY>."""
 
     @property

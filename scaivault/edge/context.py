@@ -79,6 +79,7 @@ class RequestContext:
         response.headers["X-Request-ID"] = exchange.origin.request_id
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.extend(exchange.limit_headers)
         return response
 
     def _end(self, _failure: BaseException | None) -> None:

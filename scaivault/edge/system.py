@@ -14,6 +14,7 @@ from scaivault.edge.health import Condition, Finding, Readiness
 from scaivault.edge.messages import Query, Reply, Timestamp
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.ports import Clock, Guard
 from scaivault.observability.listener import Page, Serve
 
@@ -167,9 +168,25 @@ class SystemPages:
                     other_statuses=(503,),
                 ),
                 Route("GET", "/v1/health/detailed", self.detailed, "How it feels", Scope.ADMIN, reply=Detailed),
-                Route("GET", "/v1/version", self.version, "What is running", reply=Version, is_open=True),
+                Route(
+                    "GET",
+                    "/v1/version",
+                    self.version,
+                    "What is running",
+                    reply=Version,
+                    is_open=True,
+                    limit=RateCategory.OPEN,
+                ),
                 metrics,
-                Route("GET", "/v1/openapi.json", document, "This API", reply=Document, is_open=True),
+                Route(
+                    "GET",
+                    "/v1/openapi.json",
+                    document,
+                    "This API",
+                    reply=Document,
+                    is_open=True,
+                    limit=RateCategory.OPEN,
+                ),
             ),
         )
 

@@ -80,6 +80,12 @@ class Instruments:
     def kms_failed(self, operation: str) -> None:
         self._kms_errors.of(operation).inc()
 
+    def rate_limit_hit(self, category: str) -> None:
+        self._rate_limit_hits.of(category).inc()
+
+    def rate_limited_locally(self, category: str) -> None:
+        self._rate_limit_local.of(category).inc()
+
     def set_pool(self, size: int, available: int) -> None:
         """This process's share; a scrape adds up the live processes'."""
         self._db_pool_size.set(size)
@@ -124,6 +130,8 @@ class Instruments:
         self._requests = self._counter(requests.REQUESTS)
         self._request_seconds = self._histogram(requests.REQUEST_SECONDS)
         self._active_requests = self._gauge(requests.ACTIVE_REQUESTS)
+        self._rate_limit_hits = self._counter(requests.RATE_LIMIT_HITS)
+        self._rate_limit_local = self._counter(requests.RATE_LIMIT_LOCAL)
         self._log_messages = self._counter(requests.LOG_MESSAGES)
 
     def _make_dependency_series(self) -> None:

@@ -15,6 +15,8 @@ PROMISED = {
     "scaivault_requests_total": ("counter", "method,path_category,status"),
     "scaivault_request_duration_seconds": ("histogram", "method,path_category"),
     "scaivault_active_requests": ("gauge", "path_category"),
+    "scaivault_rate_limit_hits_total": ("counter", "category"),
+    "scaivault_rate_limit_local_total": ("counter", "category"),
     "scaivault_secret_reads_total": ("counter", "tenant,secret_type"),
     "scaivault_secret_writes_total": ("counter", "tenant"),
     "scaivault_db_latency_seconds": ("histogram", ""),

@@ -11,6 +11,8 @@ from scaivault.crypto.envelope import Envelope
 from scaivault.edge import problems
 from scaivault.kernel.caller import Role
 from scaivault.kernel.errors import VaultError
+from scaivault.kernel.limits import RateCategory
+from scaivault.ratelimit.local import LocalBuckets
 from tests.contract.operations import FOREIGN, TRUST
 
 # By class, with the status and the code that clients see.
@@ -60,6 +62,7 @@ ANSWERED = {
     "TooManyTokens": (409, "too_many_tokens"),
     "TooManyTrusts": (409, "too_many_trusts"),
     "TrustExists": (409, "trust_exists"),
+    "RateLimited": (429, "rate_limited"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
@@ -147,6 +150,13 @@ def another_time(scene):
 
 def foreign_tenant(scene):
     return scene.ada.get(scene.secret, headers={"X-Tenant-ID": "tnt_b"})
+
+
+def empty_bucket(scene):
+    one_each = LocalBuckets(dict.fromkeys(RateCategory, 1))
+    scene.monkeypatch.setattr(scene.house.services.limits, "_buckets", one_each)
+    scene.ada.get("/v1/auth/whoami")
+    return scene.ada.get("/v1/auth/whoami")
 
 
 def token_beyond_its_maker(scene):
@@ -323,6 +333,7 @@ REACHED = [
     (401, "token_invalid", forged_token),
     (401, "token_invalid", foreign_token_of_nobody),
     (401, "token_revoked", revoked_token),
+    (429, "rate_limited", empty_bucket),
     (403, "access_denied", no_policy),
     (403, "insufficient_scope", no_scope),
     (403, "mfa_required", no_mfa),
@@ -396,6 +407,7 @@ DOCUMENTED = frozenset(
         "policy_in_use",
         "secret_exists",
         "version_conflict",
+        "rate_limited",
         "service_unavailable",
         "internal_error",
     ]
@@ -449,7 +461,7 @@ class Scene:
             "WITH tick AS (UPDATE authority_clock SET epoch = epoch + 1 RETURNING epoch)"
             " UPDATE tenants SET status = %s, authority_epoch = tick.epoch FROM tick WHERE id = 'tnt_b'"
         )
-        epochs = self.house.services.authenticate.__self__._personal_tokens._epochs
+        epochs = self.house.services.authenticator._personal_tokens._epochs
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(change, ["SUSPENDED"])
             epochs._checked_at = float("-inf")

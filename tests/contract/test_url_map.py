@@ -50,12 +50,16 @@ def test_the_tables_are_this_map(house):
             if route.is_open
             else (route.scope or ANY),
             route.category or table.category,
+            str(route.limit),
             route.body is not None,
         )
         for table in house.services.tables
         for route in table.table
     ]
-    literal = [(each.method, each.rule, each.needs, each.category, each.body is not None) for each in OPERATIONS]
+    literal = [
+        (each.method, each.rule, each.needs, each.category, str(each.limit), each.body is not None)
+        for each in OPERATIONS
+    ]
     assert sorted(declared) == sorted(literal)
 
 

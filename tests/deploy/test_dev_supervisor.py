@@ -218,7 +218,8 @@ def credentials(env):
 
 
 def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports, brought):
-    run = dev(**ports, **brought).await_words(READY)
+    """And within the limits that whoever started it has set."""
+    run = dev(**ports, **brought, RATE_LIMIT_IDENTITY_READ="54321").await_words(READY)
     env = run.env
     assert env["SCAIKEY_CLIENT_SECRET"] not in run.said
     given = credentials(env).json()
@@ -240,6 +241,7 @@ def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports
     while statuses & {"queued", "running"}:
         statuses = {each["status"] for each in ask("GET", "/v1/identity/sync/history", admin).json()["syncs"]}
     assert statuses == {"succeeded"}
+    assert ask("GET", "/v1/identity/roles", admin).headers["X-RateLimit-Limit"] == "54321"
     assert ask("GET", "/v1/identity/tenants/tnt_dev/users", admin).json()["total"] == 3
     peeping = f"{env['SCAIKEY_URL']}/api/v1/partners"
     assert requests.get(peeping, headers=token, timeout=10).status_code == 401

@@ -44,5 +44,5 @@ def test_each_block_shows_what_the_readme_says(outputs, number, expected):
 
 
 def test_no_command_met_an_error_that_the_readme_does_not_speak_of(outputs):
-    told = re.compile(r'"code": ?"(access_denied|insufficient_scope)"')
+    told = re.compile(r'"code": ?"(access_denied|insufficient_scope|rate_limited)"')
     assert all(told.search(line) for output in outputs for line in output.splitlines() if '"error":' in line)

@@ -15,6 +15,7 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.kernel.caller import Caller, IdentityType, Origin, Role, Scope
 from scaivault.kernel.errors import TenantNotFound
+from scaivault.kernel.limits import RateCategory
 
 SIGNATURE = "X-ScaiKey-Signature"
 MOST_PAGES = 10_000
@@ -281,8 +282,26 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
     read = Scope.IDENTITY_READ
     tenant = "/v1/identity/tenants/<tenant_id>"
     return (
-        Route("GET", "/v1/identity/partners", at.partners, "List partners", read, query=StatusQuery, reply=PartnerPage),
-        Route("GET", "/v1/identity/tenants", at.tenants, "List tenants", read, query=TenantQuery, reply=TenantPage),
+        Route(
+            "GET",
+            "/v1/identity/partners",
+            at.partners,
+            "List partners",
+            read,
+            query=StatusQuery,
+            reply=PartnerPage,
+            limit=RateCategory.IDENTITY_READ,
+        ),
+        Route(
+            "GET",
+            "/v1/identity/tenants",
+            at.tenants,
+            "List tenants",
+            read,
+            query=TenantQuery,
+            reply=TenantPage,
+            limit=RateCategory.IDENTITY_READ,
+        ),
         Route(
             "GET",
             f"{tenant}/users",
@@ -292,6 +311,7 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             query=UserQuery,
             reply=UserPage,
             errors=(TenantNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "GET",
@@ -302,6 +322,7 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             query=StatusQuery,
             reply=GroupPage,
             errors=(TenantNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "GET",
@@ -312,6 +333,7 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             query=Numbered,
             reply=MemberPage,
             errors=(IdentityNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "GET",
@@ -321,13 +343,21 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             read,
             reply=ResolvedReply,
             errors=(IdentityNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
     )
 
 
 def _roles(at: DirectoryRoutes) -> Sequence[Route]:
     return (
-        Route("GET", "/v1/identity/roles", at.roles, "The roles there are", reply=RolesReply),
+        Route(
+            "GET",
+            "/v1/identity/roles",
+            at.roles,
+            "The roles there are",
+            reply=RolesReply,
+            limit=RateCategory.IDENTITY_READ,
+        ),
         Route(
             "GET",
             "/v1/identity/users/<user_id>/roles",
@@ -336,6 +366,7 @@ def _roles(at: DirectoryRoutes) -> Sequence[Route]:
             Scope.IDENTITY_READ,
             reply=UserRolesReply,
             errors=(IdentityNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "PUT",
@@ -346,6 +377,7 @@ def _roles(at: DirectoryRoutes) -> Sequence[Route]:
             body=UserRolesBody,
             reply=UserRolesReply,
             errors=(IdentityNotFound, InvalidRole, RoleBeyondGrantor),
+            limit=RateCategory.POLICY,
         ),
     )
 
@@ -362,4 +394,5 @@ def _receiver(at: DirectoryRoutes, signature: EventSignature) -> Route:
         is_open=True,
         proves_itself=True,
         signature=Signature(SIGNATURE, signature.check),
+        limit=RateCategory.OPEN,
     )
