@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
@@ -63,6 +63,7 @@ from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller
+from scaivault.kernel.calls import Listeners, OnCall
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
@@ -73,12 +74,16 @@ from scaivault.observability import logs
 from scaivault.observability.instruments import Instruments
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
+from scaivault.outbound.sessions import plain_session
 from scaivault.settings import RootKey, Settings
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
 from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisProbe
 from scaivault.workers.periodic import Job, Periodic
+
+if TYPE_CHECKING:
+    from scaivault.observability.traces.tracing import Tracing
 
 Given = TypeVar("Given")
 VERSION = installed_version("scaivault")
@@ -112,6 +117,7 @@ class Services:
     watch: Periodic
     syncing: Periodic
     internal: InternalListener
+    tracing: "Tracing | None"
 
     def open(self) -> None:
         """Connect: enough for a command that does one thing and ends."""
@@ -123,6 +129,8 @@ class Services:
 
     def start(self) -> None:
         """Connect, and begin what a serving process does beside requests."""
+        if self.tracing is not None:
+            self.tracing.open()
         self.open()
         self.upkeep.open()
         self.watch.open()
@@ -135,12 +143,15 @@ class Services:
         self.watch.close()
         self.upkeep.close()
         self.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
 
 @dataclass(frozen=True)
 class _Base:
     """What every feature stands on."""
 
+    listeners: Listeners
     instruments: Instruments
     log: Log
     clock: Clock
@@ -169,7 +180,8 @@ def build(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Services:
     """Everything, wired. A test passes its own clocks or KMS; `monotonic` is by what the issuer's keys grow old."""
-    base = _base(settings, clock or SystemClock(), kms or _kms(settings))
+    tracing = _tracing(settings)
+    base = _base(settings, clock or SystemClock(), kms or _kms(settings), _listeners(tracing))
     tenancy = Tenancy(base.database)
     authenticator = _authenticator(settings, base, tenancy, monotonic)
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
@@ -216,14 +228,48 @@ def build(
         watch=Periodic([Job("readiness", READINESS_SECONDS, system.look)], failed),
         syncing=Periodic(_sync_jobs(settings, syncs, runner), failed),
         internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
+        tracing=tracing,
     )
 
 
-def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
+def _tracing(settings: Settings) -> "Tracing | None":
+    """What makes spans, where there is a collector to send them to. Nothing is loaded for it where there is none."""
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        return None
+    from scaivault.observability.traces.sampling import Sampling  # noqa: PLC0415 - as the next
+    from scaivault.observability.traces.tracing import (  # noqa: PLC0415 - the SDK costs a start 0.1 s and 8 MB
+        Collector,
+        Service,
+        Tracing,
+    )
+
+    return Tracing(
+        Service(settings.otel_service_name, VERSION),
+        Collector(endpoint, settings.otlp_headers, settings.otel_exporter_otlp_certificate),
+        Sampling(settings.traces_sample_ratio),
+        plain_session,
+        logs.logger("scaivault.traces"),
+    )
+
+
+def _listeners(tracing: "Tracing | None") -> Listeners:
+    if tracing is None:
+        return Listeners()
+    return Listeners(tracing.database, tracing.redis, tracing.kms, tracing.outbound)
+
+
+def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listeners) -> _Base:
     instruments = Instruments(version=VERSION, revision=REVISION)
-    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, instruments.observe_db)
+    database = Database(
+        settings.database_url.get_secret_value(),
+        settings.database_pool_size,
+        instruments.observe_db,
+        listeners.database,
+    )
     epochs = Epochs(database)
-    roots = Succession(_timed(kms, instruments), _previous_kms(settings, instruments))
+    on_kms = listeners.kms
+    roots = Succession(_timed(kms, instruments, on_kms), _previous_kms(settings, instruments, on_kms))
     journal = AuditJournal(database, clock, instruments.observe_audit)
     keys = RotatingKeys(database, journal)
     ring = KeyRing(
@@ -236,6 +282,7 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
         on_cache=partial(instruments.cache_request, "tenant_key"),
     )
     return _Base(
+        listeners=listeners,
         instruments=instruments,
         log=logs.logger("scaivault.request"),
         clock=clock,
@@ -260,7 +307,7 @@ def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic:
     on_cache = partial(base.instruments.cache_request, "token")
     web_tokens = None
     if settings.scaikey_url is not None:
-        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
         source = KeySource(fetcher, settings.scaikey_url, settings.scaikey_jwks_url)
         web_tokens = WebTokens(
             base.database,
@@ -283,6 +330,7 @@ def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: 
         DocumentFetcher(
             plain_http_is_allowed=settings.development,
             egress=Egress(settings.egress_allow, loopback_is_allowed=settings.development),
+            on_call=base.listeners.outbound,
         ),
         monotonic,
         partial(base.log, "warn", "trusted_keys_not_fetched"),
@@ -342,15 +390,15 @@ def _given(setting: Given | None) -> Given:
     return setting
 
 
-def _previous_kms(settings: Settings, instruments: Instruments) -> KeyService | None:
+def _previous_kms(settings: Settings, instruments: Instruments, on_call: OnCall) -> KeyService | None:
     """The service of the root key that is being replaced, while there is one."""
     if settings.previous_root_key is None:
         return None
-    return _timed(_key_service(settings.previous_root_key, development=settings.development), instruments)
+    return _timed(_key_service(settings.previous_root_key, development=settings.development), instruments, on_call)
 
 
-def _timed(kms: KeyService, instruments: Instruments) -> KeyService:
-    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed)
+def _timed(kms: KeyService, instruments: Instruments, on_call: OnCall) -> KeyService:
+    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed, on_call)
 
 
 def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
@@ -375,7 +423,7 @@ def _sync_runner(settings: Settings, base: _Base) -> SyncRunner | None:
     url, client_id, secret = settings.scaikey_url, settings.scaikey_client_id, settings.scaikey_client_secret
     if url is None or client_id is None or secret is None:
         return None
-    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
     source = ScaiKeyDirectory(fetcher, url, client_id, Redacted(secret.get_secret_value().encode()))
     return SyncRunner(base.database, base.journal, base.clock, source)
 
@@ -406,7 +454,7 @@ def _directory(settings: Settings, base: _Base, tenancy: Tenancy, syncs: SyncSer
 def _system(settings: Settings, base: _Base) -> SystemPages:
     instruments = base.instruments
     database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
-    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis)
+    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis, base.listeners.redis)
     keys = KeyProbe(base.kms, Envelope(base.ring))
 
     def facts() -> dict[str, dict[str, object]]:

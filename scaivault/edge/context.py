@@ -14,6 +14,8 @@ from scaivault.edge.origin import Origins
 from scaivault.kernel.errors import VaultError
 
 UNMATCHED = "unmatched"
+TRACE_ID = "scaivault.trace_id"
+"""Where in the environ a door that has read the request's trace leaves it: no header becomes a name with a dot."""
 # Probes and scrapes come every few seconds: worth a line to those who look for them only.
 _QUIET = frozenset({"system"})
 
@@ -57,6 +59,7 @@ class RequestContext:
                 request_id=environ.get("HTTP_X_REQUEST_ID"),
                 traceparent=environ.get("HTTP_TRACEPARENT"),
                 user_agent=environ.get("HTTP_USER_AGENT", ""),
+                trace_id=environ.get(TRACE_ID),
             ),
             category=category,
         )
@@ -100,6 +103,8 @@ def _fields(exchange: Exchange) -> dict[str, object]:
     }
     if caller := exchange.caller:
         fields |= {"tenant_id": caller.tenant_id, "identity_id": caller.identity_id}
+    if exchange.span_id:
+        fields["span_id"] = exchange.span_id
     if exchange.error:
         fields["error"] = exchange.error
     return fields

@@ -16,6 +16,8 @@ class Exchange:
     caller: Caller | None = None
     status: int = 500
     error: str | None = None
+    span_id: str | None = None
+    """Of the request's span, if its trace is kept."""
 
 
 def current() -> Exchange:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 
-from redis import Redis
+from redis import ConnectionPool
 from redis.exceptions import RedisError
 
+from scaivault.kernel.calls import OnCall, unheard
 from scaivault.kernel.errors import Unavailable
+from scaivault.storage.told import ToldRedis
 
 ANSWER_SECONDS = 0.5
 
@@ -14,10 +16,9 @@ ANSWER_SECONDS = 0.5
 class RedisProbe:
     """Whether Redis answers, on a connection of its own."""
 
-    def __init__(self, url: str, observe: Callable[[float], None]) -> None:
-        self._redis = Redis.from_url(
-            url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, single_connection_client=False
-        )
+    def __init__(self, url: str, observe: Callable[[float], None], on_call: OnCall = unheard) -> None:
+        pool = ConnectionPool.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
+        self._redis = ToldRedis(pool, on_call)
         self._observe = observe
 
     def check(self) -> None:
