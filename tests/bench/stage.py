@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -60,6 +60,8 @@ class Stage:
     api: api.Server
     floor_port: int
     tokens: Tokens
+    environ: Mapping[str, str] = field(repr=False)
+    """What the API was started with."""
 
     @property
     def superuser_url(self) -> str:
@@ -97,7 +99,7 @@ def raised() -> Iterator[Stage]:
         stack.callback(server.stop)
         api.await_ready(server, plan, settings)
         _allow(plan.port, admins)
-        yield Stage(plan, settings, database, server, _start_floor(stack, plan, environ), tokens)
+        yield Stage(plan, settings, database, server, _start_floor(stack, plan, environ), tokens, environ)
 
 
 def _folder(stack: ExitStack) -> Path:
