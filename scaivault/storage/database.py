@@ -175,13 +175,14 @@ class Database:
         """Statements that commit together at the end of the block, or not at all if it raises."""
         try:
             with self._lent() as connection:
-                began = time.perf_counter()
+                began, ended = time.perf_counter(), None
                 with connection.transaction():
                     self._on_call("BEGIN", began)
                     yield Session(connection, self._observe, self._on_call)
                     ended = time.perf_counter()
-                # What makes it durable, and the longest part of many a request.
-                self._on_call("COMMIT", ended)
+                if ended is not None:  # the block came to its end: psycopg.Rollback ends it early, and quietly
+                    # What makes it durable, and the longest part of many a request.
+                    self._on_call("COMMIT", ended)
         except psycopg.Error as failure:
             self._explain(failure)
             raise

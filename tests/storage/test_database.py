@@ -552,3 +552,9 @@ class TestWhoIsTold:
         with pytest.raises(psycopg.Error), telling.transaction() as tx:
             tx.run("SELECT 1 / %(zero)s", zero=0)
         assert told == [("BEGIN", None), ("SELECT 1 / %(zero)s", "DivisionByZero")]
+
+    def test_of_one_that_was_rolled_back_no_commit(self, telling, told):
+        with telling.transaction() as tx:
+            tx.run("SELECT 1")
+            raise psycopg.Rollback
+        assert told == [("BEGIN", None), ("SELECT 1", None)]
