@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
@@ -63,6 +64,7 @@ from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller
+from scaivault.kernel.calls import Listeners, OnCall
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
@@ -76,6 +78,7 @@ from scaivault.observability.instruments import Instruments
 from scaivault.observability.listener import InternalListener
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
+from scaivault.outbound.sessions import plain_session
 from scaivault.ratelimit.buckets import RedisBuckets
 from scaivault.ratelimit.local import LocalBuckets
 from scaivault.ratelimit.surviving import SurvivingBuckets
@@ -87,6 +90,9 @@ from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisCalls, RedisProbe
 from scaivault.storage.standing import standing
 from scaivault.workers.periodic import Job, Periodic
+
+if TYPE_CHECKING:
+    from scaivault.observability.traces.tracing import Tracing
 
 VERSION = installed_version("scaivault")
 REVISION = "unknown"
@@ -127,6 +133,7 @@ class Services:
     mending: Periodic
     internal: InternalListener
     on_state: Callable[[str], None]
+    tracing: "Tracing | None"
 
     def open(self) -> None:
         """Connect: enough for a command that does one thing and ends."""
@@ -141,6 +148,8 @@ class Services:
     def start(self) -> None:
         """Connect, and begin what a serving process does beside requests."""
         self.on_state("starting")
+        if self.tracing is not None:
+            self.tracing.open()
         self.open()
         self.redis.open()
         self.mending.open()
@@ -169,12 +178,15 @@ class Services:
         self.redis.close()
         self.close()
         self.internal.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
 
 @dataclass(frozen=True)
 class _Base:
     """What every feature stands on."""
 
+    listeners: Listeners
     instruments: Instruments
     log: Log
     clock: Clock
@@ -208,10 +220,16 @@ def build(
     buckets: Buckets | None = None,
 ) -> Services:
     """Everything, wired. A test passes its own clocks, KMS or buckets; the issuer's keys grow old by `monotonic`."""
-    base = _base(settings, clock or SystemClock(), kms or _kms(settings))
+    tracing = _tracing(settings)
+    base = _base(settings, clock or SystemClock(), kms or _kms(settings), _listeners(tracing))
     tenancy = Tenancy(base.database)
     authenticator = _authenticator(settings, base, tenancy, monotonic)
-    redis = RedisCalls(settings.redis_url.get_secret_value(), settings.web_threads, base.instruments.observe_redis)
+    redis = RedisCalls(
+        settings.redis_url.get_secret_value(),
+        settings.web_threads,
+        base.instruments.observe_redis,
+        base.listeners.redis,
+    )
     limits = _limits(base, authenticator, buckets or _buckets(settings, base, redis))
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
     policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
@@ -252,15 +270,44 @@ def build(
         mending=Periodic([Job("redis", REDIS_MENDING_SECONDS, redis.mend, is_owed_at_end=False)], base.job_failed),
         internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
         on_state=base.instruments.set_state,
+        tracing=tracing,
     )
 
 
-def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
+def _tracing(settings: Settings) -> "Tracing | None":
+    """What makes spans, where there is a collector to send them to. Nothing is loaded for it where there is none."""
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        return None
+    from scaivault.observability.traces.sampling import Sampling  # noqa: PLC0415 - as the next
+    from scaivault.observability.traces.tracing import (  # noqa: PLC0415 - the SDK costs a start 0.1 s and 8 MB
+        Collector,
+        Service,
+        Tracing,
+    )
+
+    return Tracing(
+        Service(settings.otel_service_name, VERSION),
+        Collector(endpoint, settings.otlp_headers, settings.otel_exporter_otlp_certificate),
+        Sampling(settings.traces_sample_ratio),
+        plain_session,
+        logs.logger("scaivault.traces"),
+    )
+
+
+def _listeners(tracing: "Tracing | None") -> Listeners:
+    if tracing is None:
+        return Listeners()
+    return Listeners(tracing.database, tracing.redis, tracing.kms, tracing.outbound)
+
+
+def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listeners) -> _Base:
     instruments = Instruments(version=VERSION, revision=REVISION)
     url = settings.database_url.get_secret_value()
-    database = Database(url, settings.database_pool_size, instruments.observe_db)
+    database = Database(url, settings.database_pool_size, instruments.observe_db, listeners.database)
     epochs = Epochs(database)
-    roots = Succession(_timed(kms, instruments), _previous_kms(settings, instruments))
+    on_kms = listeners.kms
+    roots = Succession(_timed(kms, instruments, on_kms), _previous_kms(settings, instruments, on_kms))
     journal = AuditJournal(database, clock, instruments.observe_audit)
     keys = RotatingKeys(database, journal)
     ring = KeyRing(
@@ -273,6 +320,7 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
         on_cache=partial(instruments.cache_request, "tenant_key"),
     )
     return _Base(
+        listeners=listeners,
         instruments=instruments,
         log=logs.logger("scaivault.request"),
         clock=clock,
@@ -311,7 +359,7 @@ def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic:
     on_cache = partial(base.instruments.cache_request, "token")
     web_tokens = None
     if settings.scaikey_url is not None:
-        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
         source = KeySource(fetcher, settings.scaikey_url, settings.scaikey_jwks_url)
         web_tokens = WebTokens(
             base.database,
@@ -344,6 +392,7 @@ def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: 
         DocumentFetcher(
             plain_http_is_allowed=settings.development,
             egress=Egress(settings.egress_allow, loopback_is_allowed=settings.development),
+            on_call=base.listeners.outbound,
         ),
         monotonic,
         partial(base.log, "warn", "trusted_keys_not_fetched"),
@@ -373,15 +422,16 @@ def _kms(settings: Settings) -> KeyService:
     return key_service(settings.root_key, development=settings.development)
 
 
-def _previous_kms(settings: Settings, instruments: Instruments) -> KeyService | None:
+def _previous_kms(settings: Settings, instruments: Instruments, on_call: OnCall) -> KeyService | None:
     """The service of the root key that is being replaced, while there is one."""
     if settings.previous_root_key is None:
         return None
-    return _timed(key_service(settings.previous_root_key, development=settings.development), instruments)
+    previous = key_service(settings.previous_root_key, development=settings.development)
+    return _timed(previous, instruments, on_call)
 
 
-def _timed(kms: KeyService, instruments: Instruments) -> KeyService:
-    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed)
+def _timed(kms: KeyService, instruments: Instruments, on_call: OnCall) -> KeyService:
+    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed, on_call)
 
 
 def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
@@ -406,7 +456,7 @@ def _sync_runner(settings: Settings, base: _Base) -> SyncRunner | None:
     url, client_id, secret = settings.scaikey_url, settings.scaikey_client_id, settings.scaikey_client_secret
     if url is None or client_id is None or secret is None:
         return None
-    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
     source = ScaiKeyDirectory(fetcher, url, client_id, Redacted(secret.get_secret_value().encode()))
     return SyncRunner(base.database, base.journal, base.clock, source)
 
@@ -437,7 +487,7 @@ def _directory(settings: Settings, base: _Base, tenancy: Tenancy, syncs: SyncSer
 def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> SystemPages:
     instruments = base.instruments
     database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
-    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis)
+    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis, base.listeners.redis)
     keys = KeyProbe(base.kms, Envelope(base.ring))
     board = Blackboard(settings.redis_url.get_secret_value(), CLUSTER_SECONDS, instruments.observe_redis)
     cluster = ClusterSeries(board, CLUSTER_SECONDS)

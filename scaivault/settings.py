@@ -9,7 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -42,6 +42,10 @@ KMS_NEEDS: Final[Mapping[str, Sequence[str]]] = {
 }
 KMS_TAKES: Final[Mapping[str, Sequence[str]]] = {"aws": ("SIGNING_KEY_ID", "ENDPOINT_URL")}
 _KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0-9-]+")
+# A header's name, and a value as W3C baggage spells it, with the space that credentials have after their scheme.
+_OTLP_HEADER: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+.^_`|~-]+=(?:[!#$&-+\--:<-\[\]-~ ]|%(?:[2-6][0-9A-Fa-f]|7[0-9A-Ea-e]))*", re.ASCII
+)
 HIGHEST_PORT: Final = 65_535
 SHORTEST_SYNC_INTERVAL: Final = timedelta(minutes=1)
 DIRECTORY: Final = ("SCAIKEY_URL", "SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET")
@@ -149,6 +153,12 @@ def _interval(text: object) -> object:
     return interval
 
 
+def _otlp_headers(text: object) -> object:
+    if isinstance(text, str) and not all(_OTLP_HEADER.fullmatch(pair.strip()) for pair in text.split(",")):
+        raise ValueError("must be name=value, separated by commas, with other characters in values percent-encoded")
+    return text
+
+
 KeyArn = Annotated[str, BeforeValidator(_key_arn)]
 WebUrl = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
@@ -223,6 +233,10 @@ class Settings(BaseModel):
     exporter_database_url: Annotated[SecretStr | None, _url("postgresql", "postgres")] = None
     exporter_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
     otel_exporter_otlp_endpoint: WebUrl | None = None
+    otel_exporter_otlp_headers: Annotated[SecretStr, BeforeValidator(_otlp_headers)] | None = None
+    otel_exporter_otlp_certificate: FilePath | None = None
+    otel_service_name: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
+    traces_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     rate_limits: Mapping[str, Annotated[int, Field(gt=0, le=1_000_000_000)]] = RATE_LIMITS
     """Requests per identity and minute, for every category; the variables are RATE_LIMIT_<CATEGORY>."""
@@ -231,6 +245,15 @@ class Settings(BaseModel):
     def development(self) -> bool:
         """True where weak choices, such as a generated key beside the data, are accepted."""
         return self.scaivault_env == "development"
+
+    @property
+    def otlp_headers(self) -> Mapping[str, str]:
+        """What the collector knows us by, as headers."""
+        if self.otel_exporter_otlp_headers is None:
+            return {}
+        pairs = self.otel_exporter_otlp_headers.get_secret_value().split(",")
+        named = (pair.strip().partition("=") for pair in pairs)
+        return {name: unquote(value) for name, _, value in named}
 
     @property
     def root_key(self) -> RootKey:
@@ -352,6 +375,9 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     if given.get("SCAIVAULT_ENV") != "development":
         reason = "must begin with https://, but for this machine itself and for development"
         faults += [Fault(name, reason) for name in _KEY_SOURCES if _is_plain_and_remote(given.get(name))]
+        if "OTEL_EXPORTER_OTLP_HEADERS" in given and _is_plain_and_remote(given.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
+            reason = "must begin with https:// when OTEL_EXPORTER_OTLP_HEADERS is set, but for this machine itself"
+            faults.append(Fault("OTEL_EXPORTER_OTLP_ENDPOINT", reason))
     return faults + _kms_faults("KMS_", given) + _previous_kms_faults(given)
 
 

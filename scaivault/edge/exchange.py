@@ -18,6 +18,8 @@ class Exchange:
     status: int = 500
     error: str | None = None
     limit_headers: Mapping[str, str] = field(default_factory=dict)
+    span_id: str | None = None
+    """Of the request's span, if its trace is kept."""
 
 
 def current() -> Exchange:

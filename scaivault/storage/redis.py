@@ -1,19 +1,22 @@
 """Redis, which may vanish at any time and take nothing with it."""
 
 import hashlib
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
-from redis import ConnectionPool, Redis
+from redis import ConnectionPool
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionInterface
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 
+from scaivault.kernel.calls import OnCall, unheard
 from scaivault.kernel.errors import Unavailable
+from scaivault.storage.told import ToldRedis
 
 ANSWER_SECONDS = 0.5
 CALL_SECONDS = 0.05  # what a request may lose when Redis stops answering: each thread at most once
@@ -45,7 +48,7 @@ class RedisCalls:
     are given up, and until `mend` finds Redis answering again no call waits for anything.
     """
 
-    def __init__(self, url: str, connections: int, observe: Callable[[float], None]) -> None:
+    def __init__(self, url: str, connections: int, observe: Callable[[float], None], on_call: OnCall = unheard) -> None:
         # The pool is only used as a factory: its own bookkeeping costs more than the call.
         self._factory = ConnectionPool.from_url(
             url, protocol=2, maint_notifications_config=MaintNotificationsConfig(enabled=False)
@@ -59,6 +62,7 @@ class RedisCalls:
         }
         self._most = connections
         self._observe = observe
+        self._on_call = on_call
         self._turn = threading.Lock()
         self._is_open = False
         self._opened: set[ConnectionInterface] = set()
@@ -114,6 +118,7 @@ class RedisCalls:
                 continue  # Redis hung up on this one, at its own end or for having been idle; others may stand
             finally:
                 self._observe(time.perf_counter() - started)
+                self._on_call("EVALSHA", started, sys.exc_info()[1])
 
     def _exchange(self, connection: ConnectionInterface, command: bytes) -> bytes:
         """Send, and read the line that answers. A connection on which this was cut short is never used again.
@@ -157,10 +162,9 @@ def _leaves_standing(reply: bytes) -> bool:
 class RedisProbe:
     """Whether Redis answers, on a connection of its own."""
 
-    def __init__(self, url: str, observe: Callable[[float], None]) -> None:
-        self._redis = Redis.from_url(
-            url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, single_connection_client=False
-        )
+    def __init__(self, url: str, observe: Callable[[float], None], on_call: OnCall = unheard) -> None:
+        pool = ConnectionPool.from_url(url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
+        self._redis = ToldRedis(pool, on_call)
         self._observe = observe
 
     def check(self) -> None:

@@ -26,6 +26,7 @@ from scaivault.kernel.errors import VaultError
 from scaivault.kernel.plaintext import Plaintext
 from tests.contract.operations import OPERATIONS, TRUST
 from tests.contract.standing import stand
+from tests.otlp import Span, collecting
 from tests.security.wire import request, serving
 
 READS = {("GET", "/v1/secrets/<secret:path>"), ("POST", "/v1/secrets/batch")}
@@ -69,13 +70,15 @@ class Story:
     answers: list[tuple[str, str, str]] = field(default_factory=list)  # method and rule, what was done, body and head
     statuses: set[int] = field(default_factory=set)
     traces: dict[str, str] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def story(postgres_server, template_database, redis_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
-    with stand(postgres_server, template_database, redis_server, folder) as standing:
+    with stand(postgres_server, template_database, redis_server, folder) as standing, collecting() as collector:
         environ = {"KEY_CACHE_SECONDS": "0", "WEB_THREADS": "8", "DATABASE_POOL_SIZE": "8"}
+        environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "TRACES_SAMPLE_RATIO": "1"}
         with serving(standing.house, standing.ada.token, folder, **environ) as vault:
             teller = Teller(standing, vault)
             teller.plant_what_is_there(folder)
@@ -87,6 +90,8 @@ def story(postgres_server, template_database, redis_server, tmp_path_factory):
             teller.collect_metrics()
             teller.without_database(postgres_server)
         teller.collect(postgres_server)
+        teller.story.spans = collector.spans
+        teller.story.traces["the collector"] = b"".join(collector.raw).decode("latin-1")
     return teller.story
 
 
@@ -152,6 +157,9 @@ class Teller:
         self.standing.ada.write(self.variables["path"], {"key": self.new("data")})
 
     def run_all_badly(self):
+        self.ask(
+            OPERATIONS[0], "no address", None, target=self.new("an address", "/v1/{}") + self.new("a query", "?a={}")
+        )
         for operation in OPERATIONS:
             self.ask(operation, "a forged token", operation.body, token=self.new("a forged token", "skt_{}" + "A" * 19))
             self.ask(operation, "a JWT", operation.body, token=self.new("a JWT", "eyJhbGciOiJub25lIn0.{}.x"))
@@ -316,6 +324,7 @@ WHERE = [
     "the log",
     "PostgreSQL's log",
     "Redis",
+    "the collector",
     "/v1/metrics",
     "/v1/metrics inside",
     "/v1/health inside",
@@ -368,13 +377,40 @@ def test_the_story_was_eventful_enough(story):
 
 def test_every_line_of_the_log_is_one_json_object_of_known_fields(story):
     known = {"timestamp", "level", "logger", "event", "pid", "error_type", "caused_by", "frames", "sqlstate", "errno"}
-    known |= {"request_id", "trace_id", "tenant_id", "identity_id", "method", "route", "path_category", "status"}
+    known |= {
+        "request_id",
+        "trace_id",
+        "span_id",
+        "tenant_id",
+        "identity_id",
+        "method",
+        "route",
+        "path_category",
+        "status",
+    }
     known |= {"duration_ms", "error", "job", "address", "count", "version"}
     lines = [json.loads(line) for line in story.traces["the log"].splitlines()]
     assert {name for line in lines for name in line} <= known
     failures = [line for line in lines if line["event"] == "request_failed"]
     assert {line["error_type"].rpartition(".")[2] for line in failures} >= {"SecretUnreadable"}
     assert all(line["frames"] for line in failures)
+
+
+def test_the_collector_is_told_no_path_and_no_client(story):
+    """Routes it gets, and statements with placeholders; what stands in for a part of them it does not."""
+    told = story.traces["the collector"]
+    assert "/v1/secrets/<secret:path>" in told
+    assert "%(path)s" in told
+    for never in ("planted/", "127.0.0.1", "Bearer", "skt_", "Traceback", "postgresql://", "redis://"):
+        assert never not in told
+
+
+def test_the_collector_is_told_of_every_kind_of_call_and_of_failures(story):
+    names = {span.name for span in story.spans}
+    assert names >= {"BEGIN", "COMMIT", "KMS decrypt", "INFO", "GET unmatched", "GET /v1/secrets/<secret:path>"}
+    assert {span.error for span in story.spans if span.is_server and span.failed} >= {"service_unavailable"}
+    assert sum(span.is_server for span in story.spans) > 300
+    assert {span.events for span in story.spans} == {0}
 
 
 def test_a_search_would_find_it(story):

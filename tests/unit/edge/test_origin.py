@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scaivault.edge.origin import MAX_FORWARDED_HOPS, MAX_USER_AGENT, Origins, trace_id
+from scaivault.edge.origin import MAX_FORWARDED_HOPS, MAX_USER_AGENT, Origins, Trace, trace_of
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:feed::/48")]
 NOBODY = "0.0.0.0"
@@ -124,6 +124,13 @@ class TestTrace:
         assert origin(traceparent=self.PARENT, request_id="mine").trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
 
     @pytest.mark.parametrize(
+        ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True), ("ff", True)]
+    )
+    def test_of_who_continues_a_trace_the_span_and_the_flag_are_known(self, flags, sampled):
+        continued = trace_of(self.PARENT[:-2] + flags, None)
+        assert continued == Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled)
+
+    @pytest.mark.parametrize(
         "parent",
         [
             "",
@@ -137,22 +144,22 @@ class TestTrace:
         ],
     )
     def test_a_bad_one_counts_for_nothing(self, parent):
-        assert trace_id(parent, "mine") == trace_id(None, "mine")
+        assert trace_of(parent, "mine") == trace_of(None, "mine")
 
     @given(st.uuids())
     def test_a_uuid_is_taken_as_it_is(self, sent):
         assume(sent.int)
-        assert trace_id(None, str(sent)) == trace_id(None, sent.hex) == trace_id(None, str(sent).upper()) == sent.hex
+        assert {trace_of(None, spelled) for spelled in (str(sent), sent.hex, str(sent).upper())} == {Trace(sent.hex)}
 
     @given(st.text("abcxyz019.-_", min_size=1, max_size=128))
     def test_any_request_id_gives_a_trace_and_always_the_same(self, sent):
-        told = trace_id(None, sent)
+        told = trace_of(None, sent).trace_id
         assert re.fullmatch("[0-9a-f]{32}", told)
         assert int(told, 16)
-        assert told == trace_id(None, sent)
+        assert told == trace_of(None, sent).trace_id
 
     def test_the_zero_uuid_is_no_trace(self):
-        assert int(trace_id(None, "0" * 32), 16)
+        assert int(trace_of(None, "0" * 32).trace_id, 16)
 
     def test_without_either_each_request_has_its_own(self):
         assert len({origin().trace_id for _ in range(100)}) == 100
