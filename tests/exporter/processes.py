@@ -56,8 +56,13 @@ class Exporter:
         return any(key[0] == name for key in self.samples())
 
     def await_telling(self, name="scaivault_secrets"):
-        await_true(lambda: self.tells(name))
+        await_true(lambda: self.is_running() and self.tells(name))
         return self
+
+    def is_running(self):
+        """Else a port that somebody was quicker to take would look like an exporter that does not tell."""
+        assert self.process.poll() is None, self.process.stderr.read()
+        return True
 
     def send(self, number):
         self.process.send_signal(number)
