@@ -133,11 +133,12 @@ class DrainingThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
     def murder_keepalived(self, force: bool = False) -> None:
         """Close what has been idle too long, unless a request came in the last moment: then it is served."""
         now = time.monotonic()
-        for conn in [each for each in self.keepalived_conns if force or each.timeout <= now]:
+        while self.keepalived_conns and (force or self.keepalived_conns[0].timeout <= now):  # in that order
+            conn = self.keepalived_conns[0]
             if not force and has_something_to_say(conn.sock):
                 self.on_client_socket_readable(conn, conn.sock)
                 continue
-            self.keepalived_conns.remove(conn)
+            self.keepalived_conns.popleft()
             self.poller.unregister(conn.sock)
             self._forget(conn)
 
