@@ -14,6 +14,7 @@ from exporter.snapshot import INTERVALS_TO_KEEP, Collector, Watch
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.dependencies import KMS_KEY_LAST_ROTATION, KMS_KEY_USABLE
 from scaivault.observability.catalogue.features import SECRETS, SECRETS_TOTAL, TOP_READERS
+from scaivault.observability.catalogue.requests import RATE_LIMIT_BUCKET_FILL
 from scaivault.observability.catalogue.series import Maker, Scope
 from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS, COLLECTORS
 from scaivault.observability.exposition import gauge
@@ -26,6 +27,7 @@ MADE_HERE = {series.name: series for series in CATALOGUE if Maker.EXPORTER in se
 LOOKS = {
     "secrets": lambda: [gauge(series, [(("tnt_a",), 7.0)]) for series in (SECRETS_TOTAL, SECRETS)],
     "readers": lambda: [gauge(TOP_READERS, [(("tnt_a/user:x",), 3.0)])],
+    "limits": lambda: [gauge(RATE_LIMIT_BUCKET_FILL, [(("read", "tnt_a/user:x"), 0.5)])],
     "kms": lambda: [gauge(KMS_KEY_USABLE, [((), 1.0)]), gauge(KMS_KEY_LAST_ROTATION, [((), 0.0)])],
 }
 
@@ -108,7 +110,7 @@ def test_it_tells_every_series_that_is_its_own_as_declared_and_no_other(pages, w
             assert all(
                 isinstance(bound, int) or sample.labels[label] in bound for label, bound in series.labels.items()
             )
-    assert set(LOOKS) <= set(COLLECTORS)
+    assert set(LOOKS) == set(COLLECTORS)
 
 
 def test_its_own_calls_are_timed_in_the_catalogue_s_buckets():
