@@ -15,6 +15,7 @@ TENANT_TABLES = {
     "identities",
     "policies",
     "policy_bindings",
+    "secret_policies",
     "secret_tags",
     "secret_versions",
     "secrets",
