@@ -1,8 +1,8 @@
-"""Values that nobody can guess, made by the operating system's generator and by nothing else.
+"""Values that nobody can guess.
 
-`secrets` and OpenSSL both draw from the kernel: nothing is seeded here, and a fork copies no state that matters. Key
-pairs and hashes are made with the interpreter's lock released, so that a thread which waits for a large key keeps no
-other one waiting.
+Texts come from the kernel (`secrets`), keys from OpenSSL, whose generator the kernel seeds, and seeds anew after a
+fork: nothing is seeded here. Key pairs and hashes are made with the interpreter's lock released, so that a thread which
+waits for a large key keeps no other one waiting.
 """
 
 import secrets
