@@ -40,6 +40,8 @@ from scaivault.features.directory.service.reconciliation import SyncRunner
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.directory.service.source import ScaiKeyDirectory
 from scaivault.features.directory.service.syncs import SyncService, count_queued
+from scaivault.features.generators import routes as generator_routes
+from scaivault.features.generators.service.policies import SecretPolicyService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.authenticator import Authenticator
 from scaivault.features.identity.service.exchange import ExchangeService
@@ -243,6 +245,7 @@ def build(
         _secrets(base, base.guard, notes),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
+        generator_routes.routes(SecretPolicyService(base.database, base.journal, base.guard, base.clock), base.cursors),
         _identity(settings, base, tokens, monotonic),
         _directory(settings, base, tenancy, syncs),
         audit_routes.routes(audit, base.cursors),

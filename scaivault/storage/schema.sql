@@ -207,6 +207,20 @@ CREATE TABLE public.secret_counts (
 )
 WITH (fillfactor='50');
 
+CREATE TABLE public.secret_policies (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    description text NOT NULL,
+    policy_type text NOT NULL,
+    fields jsonb NOT NULL,
+    is_active boolean NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT secret_policies_type_check CHECK ((policy_type = ANY (ARRAY['password'::text, 'api_key'::text, 'oauth_client'::text, 'ssh_key'::text, 'custom'::text])))
+);
+
 CREATE TABLE public.secret_tags (
     tenant_id text NOT NULL,
     tag text NOT NULL COLLATE pg_catalog."C",
@@ -374,6 +388,12 @@ ALTER TABLE ONLY public.policy_bindings
 ALTER TABLE ONLY public.secret_counts
     ADD CONSTRAINT secret_counts_pkey PRIMARY KEY (tenant_id, shard);
 
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_name_key UNIQUE (tenant_id, name);
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_pkey PRIMARY KEY (tenant_id, tag, path);
 
@@ -486,6 +506,9 @@ ALTER TABLE ONLY public.policy_bindings
 
 ALTER TABLE ONLY public.secret_counts
     ADD CONSTRAINT secret_counts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;

@@ -41,6 +41,7 @@ class Operation:
             ("<binding_id>", "binding_id"),
             ("<token_id>", "token_id"),
             ("<trust_id>", "trust_id"),
+            ("<secret_policy_id>", "secret_policy_id"),
             ("<identity_id>", "identity_id"),
             ("<tenant_id>", "tenant_id"),
             ("<group_id>", "group_id"),
@@ -62,6 +63,7 @@ NOBODY = {
     "binding_id": f"bnd_{'0' * 32}",
     "token_id": f"tok_{'0' * 32}",
     "trust_id": f"trs_{'0' * 32}",
+    "secret_policy_id": f"sp_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
     "tenant_id": "tnt_a",
     "group_id": "grp_nobody",
@@ -82,6 +84,8 @@ def _filled(body, replacements):
 
 RULES = [{"path_pattern": "nowhere/*", "permissions": ["read"]}]
 POLICY = {"name": "a policy that is tried", "rules": RULES}
+GENERATED = [{"name": "password", "generator": "random", "config": {"length": 20}}]
+SECRET_POLICY = {"name": "a secret policy that is tried", "fields": GENERATED}
 BINDING = {"identity_type": "user", "identity_id": NOBODY["identity_id"]}
 TRIAL = {"identity_id": NOBODY["identity_id"], "path": NOBODY["path"], "permission": "read"}
 TRUST = {
@@ -96,6 +100,8 @@ FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["te
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
+SECRET_POLICIES = "/v1/secret-policies"
+ONE_SECRET_POLICY = f"{SECRET_POLICIES}/<secret_policy_id>"
 
 SECRETS = (
     Operation("GET", "/v1/secrets", "secrets:list", "secrets", "list"),
@@ -130,6 +136,15 @@ OPERATIONS = (
     Operation("GET", f"{ONE_POLICY}/bindings", "policies:read", "policies", "policy"),
     Operation("POST", f"{ONE_POLICY}/bindings", "policies:write", "policies", "policy", BINDING),
     Operation("DELETE", f"{ONE_POLICY}/bindings/<binding_id>", "policies:write", "policies", "policy"),
+    # Secret policies
+    Operation("GET", SECRET_POLICIES, "policies:read", "policies", "policy"),
+    Operation("POST", SECRET_POLICIES, "policies:write", "policies", "policy", SECRET_POLICY),
+    Operation("POST", f"{SECRET_POLICIES}/preview", "policies:write", "policies", "policy", {"fields": GENERATED}),
+    Operation("GET", ONE_SECRET_POLICY, "policies:read", "policies", "policy"),
+    Operation("PUT", ONE_SECRET_POLICY, "policies:write", "policies", "policy", SECRET_POLICY),
+    Operation("PATCH", ONE_SECRET_POLICY, "policies:write", "policies", "policy", {"is_active": False}),
+    Operation("DELETE", ONE_SECRET_POLICY, "policies:write", "policies", "policy"),
+    Operation("POST", f"{ONE_SECRET_POLICY}/preview", "policies:write", "policies", "policy"),
     # Identity
     Operation("GET", "/v1/auth/whoami", ANY, "auth", "auth"),
     Operation("POST", "/v1/auth/introspect", "admin", "auth", "auth", {"token": "skt_x"}),

@@ -16,6 +16,7 @@ TENANT_TABLES = {
     "policies",
     "policy_bindings",
     "secret_counts",
+    "secret_policies",
     "secret_tags",
     "secret_versions",
     "secrets",

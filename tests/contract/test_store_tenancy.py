@@ -126,6 +126,7 @@ def test_all_stores_are_looked_at():
     assert {file.relative_to(FEATURES).parts[0] for file in STORES} == {
         "audit",
         "directory",
+        "generators",
         "identity",
         "policies",
         "secrets",

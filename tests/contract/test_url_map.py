@@ -10,6 +10,7 @@ from tests.contract.operations import (
     CLOSED,
     IN_TENANT,
     ONE_POLICY,
+    ONE_SECRET_POLICY,
     OPEN,
     OPERATIONS,
     PROVEN,
@@ -29,6 +30,7 @@ ALSO = {
     "/v1/partner/secrets/batch": SHARED_SECRET,
     "/v1/partner/secrets/batch/metadata": SHARED_SECRET,
     "/v1/policies/test": ONE_POLICY,
+    "/v1/secret-policies/preview": ONE_SECRET_POLICY,
 }
 
 
