@@ -491,7 +491,7 @@ def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> Sy
     instruments = base.instruments
     database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
     redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis, base.listeners.redis)
-    keys = KeyProbe(base.kms, Envelope(base.ring))
+    keys = KeyProbe(base.kms, Envelope(base.ring), base.ring.check_root)
     board = Blackboard(settings.redis_url.get_secret_value(), CLUSTER_SECONDS, instruments.observe_redis)
     cluster = ClusterSeries(board, CLUSTER_SECONDS)
 

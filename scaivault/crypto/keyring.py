@@ -21,6 +21,7 @@ from scaivault.kernel.ports import KeyService
 
 Found = TypeVar("Found")
 _MOST_SYSTEM_KEYS = 64
+_ROOT_CHECK = "root-check"
 
 
 class KeyStore(Protocol):
@@ -90,6 +91,8 @@ class KeyRing:
         # reads values still needs `for_tenant`, which does expire.
         self._system = ExpiringCache[str, Key](most=_MOST_SYSTEM_KEYS, monotonic=monotonic, told=_tell_nobody)
 
+        self._root_row: WrappedKey | None = None
+
     def for_tenant(self, partner_id: str, tenant_id: str) -> TenantKeys:
         """Every version of the tenant's key, made on first use. Unavailable when the key service is needed and away."""
         # The epoch is taken before the keys are read: they are as new as it says, or newer.
@@ -103,6 +106,22 @@ class KeyRing:
     def system_key(self, purpose: str) -> Key:
         """The installation's key for one purpose, made on first use, kept for the life of the process."""
         return self._system.get(purpose, lambda: self._load_system(purpose)).held
+
+    def check_root(self) -> None:
+        """Return if a stored key opens under the root key. Unavailable if that is not this installation's, or is away.
+
+        The key service is asked each time, the store at first and when the row that is known opens no more: a change
+        of the root key wraps it anew. A store that is away says nothing of the root key, and has a check of its own.
+        """
+        if self._root_row is not None and self._opens(self._root_row):
+            return
+        try:
+            row = self._store.find_system_key(_ROOT_CHECK)
+        except Unavailable:
+            return
+        row = row or self._system_row(_ROOT_CHECK)
+        self._open(row, chain.system_context(_ROOT_CHECK, row.version))
+        self._root_row = row
 
     def forget(self, tenant_id: str) -> None:
         """Read this tenant's keys afresh the next time, because a version was added or one was not found."""
@@ -144,11 +163,22 @@ class KeyRing:
         by_version = {row.version: self._open(row, chain.partner_context(partner_id, row.version)) for row in rows}
         return Kept(MappingProxyType(by_version), until_seconds)
 
-    def _load_system(self, purpose: str) -> Kept[Key]:
+    def _opens(self, row: WrappedKey) -> bool:
+        try:
+            chain.open_by_root(self._roots, row, chain.system_context(_ROOT_CHECK, row.version))
+        except TamperedCiphertext:
+            return False
+        return True
+
+    def _system_row(self, purpose: str) -> WrappedKey:
         row = self._store.find_system_key(purpose)
         if row is None:
             self._store.add_system_key(purpose, self._first(chain.system_context(purpose, FIRST_VERSION)))
             row = _reread(self._store.find_system_key(purpose))
+        return row
+
+    def _load_system(self, purpose: str) -> Kept[Key]:
+        row = self._system_row(purpose)
         return Kept(self._open(row, chain.system_context(purpose, row.version)), math.inf)
 
     def _open(self, row: WrappedKey, context: bytes) -> Key:

@@ -25,12 +25,20 @@ class KeyProbe:
 
     Every check opens; one in five seconds wraps. A cloud bills every call, and a root key that takes random nonces
     should not spend them on health: a wrap a second from each of a hundred workers would reach the 2^32 of aead.py in
-    500 days, this takes nearly seven years.
+    500 days, this takes nearly seven years. As often it is made sure that the root key is the installation's own:
+    another one wraps and opens as well, but nothing that is stored.
     """
 
-    def __init__(self, kms: KeyService, envelope: Envelope, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        kms: KeyService,
+        envelope: Envelope,
+        check_root: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._kms = kms
         self._envelope = envelope
+        self._check_root = check_root
         self._monotonic = monotonic
         self._partner_key, self._tenant_key = Key.fresh(), Key.fresh()
         self._tenant_row = self._wrap_tenant_key()
@@ -58,6 +66,7 @@ class KeyProbe:
 
     def _round_trip(self) -> None:
         if self._monotonic() >= self._wrap_at:
+            self._check_root()
             self._wrapped = self._kms.encrypt(self._partner_key.reveal(), _CONTEXT)
             self._tenant_row = self._wrap_tenant_key()
             self._wrap_at = self._monotonic() + WRAP_SECONDS

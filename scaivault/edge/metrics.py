@@ -1,5 +1,6 @@
 """What the exporter has left for `/v1/metrics`: facts about the deployment, or nothing; never an error or a wait."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,9 +13,23 @@ from typing import Protocol
 from prometheus_client.core import Metric
 
 from scaivault.kernel.errors import Unavailable
+from scaivault.observability.catalogue.vocabulary import OVERFLOW
 from scaivault.observability.published import KEY, MOST_BYTES, Part, Unsound, decode, still_good
 
 CACHE_SECONDS = 1.0
+# A sample that tells of one tenant: by its name, or by the identity of one of its own.
+_OF_A_TENANT = re.compile(rb'^scaivault_[a-z_]+\{(?:[^}]*,)?(?:tenant="([^"]*)"|identity="([^"/]*)/)')
+
+
+def as_seen_by(page: bytes, tenant_id: str) -> bytes:
+    """The page without the samples that tell of other tenants."""
+    own = (tenant_id.encode(), OVERFLOW.encode())
+    return b"".join(line for line in page.splitlines(keepends=True) if _tenant_of(line) in (None, *own))
+
+
+def _tenant_of(line: bytes) -> bytes | None:
+    match = _OF_A_TENANT.match(line)
+    return None if match is None else match[1] or match[2]
 
 
 class Board(Protocol):

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from flask import request
@@ -12,8 +12,9 @@ from pydantic import RootModel
 from scaivault.edge.detail import Detail, Detailed, Word
 from scaivault.edge.health import Condition, Finding, Readiness
 from scaivault.edge.messages import Query, Reply, Timestamp
+from scaivault.edge.metrics import as_seen_by
 from scaivault.edge.routes import Answer, Route, Routes
-from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.caller import Caller, Role, Scope
 from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.ports import Clock, Guard
 from scaivault.observability.listener import Page, Serve
@@ -135,9 +136,12 @@ class SystemPages:
         return Answer(None, body=body, content_type=content_type)
 
     def metrics_for(self, caller: Caller, query: MetricsQuery) -> Answer:
-        """The same for administrators: labels name tenants."""
+        """The same for administrators; what tells of other tenants than the caller's is for the installation's own."""
         self._guard.require_scope(caller, Scope.ADMIN)
-        return self.metrics(query)
+        answer = self.metrics(query)
+        if Role.SUPER_ADMIN in caller.principal.roles or answer.body is None:
+            return answer
+        return replace(answer, body=as_seen_by(answer.body, caller.tenant_id))
 
     def routes(self, openapi: Callable[[], bytes]) -> Routes:
         def document() -> Answer:

@@ -14,9 +14,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scaivault.bootstrap import VERSION
 from scaivault.features.secrets import store
+from scaivault.kernel.caller import Role
 from scaivault.storage import database as storage
 from scaivault.storage.standing import MIGRATIONS
-from tests.house import Voice, furnish, opened
+from tests.house import OTHER_TENANT, TENANT, Voice, furnish, opened
 
 HEALTH, READY, DETAILED, METRICS = "/v1/health", "/v1/health/ready", "/v1/health/detailed", "/v1/metrics"
 COMPONENTS = ["database", "redis", "encryption"]
@@ -95,6 +96,19 @@ def ailing(database_url, redis_url, closed_port, tmp_path, monkeypatch):
 
 
 class TestReadiness:
+    def test_a_root_key_that_is_not_the_installation_s_is_not_well(self, database_url, redis_url, tmp_path):
+        ours, foreign = tmp_path / "ours", tmp_path / "foreign"
+        ours.mkdir()
+        foreign.mkdir()
+        with opened(database_url, redis_url, ours) as house:
+            ada, _ = furnish(house)
+            assert ada.get(READY).status_code == 200
+        with opened(database_url, redis_url, foreign) as house:
+            answer = house.client.get(READY)
+            assert (answer.status_code, answer.json["errors"]) == (503, {"encryption": "unreachable"})
+            refused = house.voice(ada.token).get("/v1/auth/whoami")
+            assert (refused.status_code, error(refused)) == (503, "service_unavailable")
+
     def test_it_is_ready(self, nobody):
         answer = nobody.get(READY)
         assert (answer.status_code, answer.json) == (
@@ -212,7 +226,7 @@ class TestDetail:
         assert detail["queues"] == {"status": "ok", "directory_syncs": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
-        assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "audit_months"}
+        assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "metrics", "audit_months"}
         assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
         assert detail["workers"]["status"] == "ok"
 
@@ -518,6 +532,19 @@ class TestLabels:
         text = ada.get(METRICS).text
         assert ada.token not in text
         assert "203.0.113.77" not in text
+
+    def test_who_administers_a_tenant_is_told_of_no_other(self, standing):
+        house, ada, bob = standing
+        for voice in (ada, bob):
+            voice.write("seen/by")
+            voice.get("/v1/secrets/seen/by")
+        root = house.someone("user:root@house.example", roles=[Role.SUPER_ADMIN])
+
+        def tenants(voice):
+            return set(re.findall(r'tenant="([^"]*)"', voice.get(METRICS).text))
+
+        assert (tenants(ada), tenants(bob)) == ({TENANT}, {OTHER_TENANT})
+        assert {TENANT, OTHER_TENANT} <= tenants(root)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/health/", "/v2/health", "/v1//health", "/v1/secret/app/db"])
