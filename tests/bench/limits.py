@@ -2,17 +2,16 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
 from scaivault.dev import processes
-from scaivault.settings import process_environ
 from tests.bench.load import Clients
 from tests.bench.options import Options
 from tests.bench.report import Finding
-from tests.bench.stage import TENANT, Stage, _environ
-from tests.bench.throughput import Side, _in_turns, put_secrets, read_of
+from tests.bench.stage import TENANT, Stage
+from tests.bench.throughput import Side, in_turns, put_secrets, read_of
 from tests.bench.wire import LOOPBACK, BenchFault, Line, request
 
 START_SECONDS = 30
@@ -28,7 +27,7 @@ def reads(stage: Stage, clients: Clients, options: Options, say: Callable[[str],
             "without": Side(port, requests, TENANT, "read"),
             "limited": Side(stage.plan.port, requests, TENANT, "read"),
         }
-        outcomes = _in_turns(stage, clients, sides, options, say)
+        outcomes = in_turns(stage, clients, sides, options, say)
     limited, without = ([each.rate for each in outcomes[name]] for name in ("limited", "without"))
     ratios = [its / theirs for its, theirs in zip(limited, without, strict=True)]
     beside = f"without limits {median(without):,.0f}/s"
@@ -49,20 +48,12 @@ def _unlimited(stage: Stage) -> Iterator[int]:
     log = stage.plan.logs / "unlimited.log"
     command = ["gunicorn", "--config", "python:tests.bench.unlimited_conf", "tests.bench.unlimited:app"]
     leashed = processes.leashed([sys.executable, "-m", *command], on_our_death="TERM")
-    process = processes.spawn(leashed, log, {**_environ_of(stage), **own})
+    process = processes.spawn(leashed, log, {**stage.environ, **own})
     try:
         _await_answer(port, lambda: process.poll() is None, lambda: processes.last_lines(log, 20))
         yield port
     finally:
         processes.stop(process, 15, 10)
-
-
-def _environ_of(stage: Stage) -> Mapping[str, str]:
-    """What the API itself was started with."""
-    settings = stage.settings
-    return process_environ() | _environ(
-        stage.plan, settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
-    )
 
 
 def _await_answer(port: int, lives: Callable[[], bool], log: Callable[[], str]) -> None:

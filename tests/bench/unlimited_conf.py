@@ -3,17 +3,20 @@
 from contextlib import ExitStack
 
 from scaivault.gunicorn_conf import (
+    Worker,
     bind,
-    child_exit,
     control_socket_disable,
     graceful_timeout,
     keepalive,
     logger_class,
+    metrics_dir,
     on_exit,
     on_starting,
+    pre_fork,
     settings,
     threads,
     timeout,
+    when_ready,
     worker_class,
     worker_tmp_dir,
     workers,
@@ -22,15 +25,16 @@ from scaivault.observability import logs
 
 __all__ = [
     "bind",
-    "child_exit",
     "control_socket_disable",
     "graceful_timeout",
     "keepalive",
     "logger_class",
     "on_exit",
     "on_starting",
+    "pre_fork",
     "threads",
     "timeout",
+    "when_ready",
     "worker_class",
     "worker_tmp_dir",
     "workers",
@@ -39,12 +43,14 @@ __all__ = [
 _stack = ExitStack()
 
 
-def post_worker_init(_worker: object) -> None:
+def post_worker_init(worker: Worker) -> None:
     from tests.bench import unlimited  # noqa: PLC0415 - loaded by the worker, never by the master
 
+    unlimited.services.instruments.join(metrics_dir)
     logs.configure(settings.log_level, settings.log_format, unlimited.services.instruments.log_message)
     _stack.callback(unlimited.services.stop)
     unlimited.services.start()
+    worker.tell = unlimited.services.leave
 
 
 def worker_exit(_server: object, _worker: object) -> None:
