@@ -5,7 +5,6 @@ import os
 import re
 import select
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import redis
 import requests
 
 from scaivault.dev import postgres, processes
+from tests.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[2]
 READY = "Ctrl-C stops everything"
@@ -91,14 +91,6 @@ def brought(database_url, redis_url):
 def free_ports_of_dev():
     """Where a `make run` of the test's own may listen."""
     return dict(zip(("PORT", "OPS_PORT", "EXPORTER_PORT"), map(str, free_ports(3)), strict=True))
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def descendants(pid):

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from scaivault.crypto.kms.local import write_key_file
+from tests.house import PLENTY
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30
@@ -26,12 +27,6 @@ def await_true(check, seconds=PATIENCE_SECONDS):
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.02)
     return found
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def ask(port, path, **headers):
@@ -67,6 +62,7 @@ class Vault:
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
             "SHUTDOWN_SECONDS": "5",
+            **PLENTY,
             "TMPDIR": str(self.temporary),
             "PATH": os.defpath,
             "PYTHONPATH": str(CHECKOUT),

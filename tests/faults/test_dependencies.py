@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Settings
 from scaivault.storage import migrate
 from tests.house import PLENTY
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 40
@@ -116,12 +116,6 @@ class Redis:
 
     def stop(self):
         self.server.stop()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

@@ -17,8 +17,9 @@ PATIENCE_SECONDS = 60  # one worker may have got them all: 40 clients, 8 threads
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    dev = Dev(tmp_path_factory.mktemp("slow") / "dev", **free_ports_of_dev()).await_words(READY)
-    yield int(port)
+    ports = free_ports_of_dev()
+    dev = Dev(tmp_path_factory.mktemp("slow") / "dev", **ports).await_words(READY)
+    yield int(ports["PORT"])
     dev.end(signal.SIGTERM)
 
 

@@ -46,7 +46,12 @@ def start(standing, tmp_path_factory):
 
     def started(url, **environ):
         folder = tmp_path_factory.mktemp("traced")
-        usual = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "TRACES_SAMPLE_RATIO": "1", "SHUTDOWN_SECONDS": "10"}
+        usual = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "TRACES_SAMPLE_RATIO": "1",
+            "SHUTDOWN_SECONDS": "10",
+            "DRAIN_SECONDS": "0",
+        }
         return serving(standing.house, standing.ada.token, folder, **usual | environ)
 
     return started

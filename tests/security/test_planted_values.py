@@ -387,6 +387,7 @@ WHERE = [
     "table partners",
     "table policies",
     "table policy_bindings",
+    "table secret_counts",
     "table secret_policies",
     "table secret_tags",
     "table secret_versions",
@@ -453,7 +454,7 @@ def test_the_collector_is_told_no_path_and_no_client(story):
 
 def test_the_collector_is_told_of_every_kind_of_call_and_of_failures(story):
     names = {span.name for span in story.spans}
-    assert names >= {"BEGIN", "COMMIT", "KMS decrypt", "INFO", "GET unmatched", "GET /v1/secrets/<secret:path>"}
+    assert names >= {"BEGIN", "COMMIT", "KMS decrypt", "EVALSHA", "GET unmatched", "GET /v1/secrets/<secret:path>"}
     assert {span.error for span in story.spans if span.is_server and span.failed} >= {"service_unavailable"}
     assert sum(span.is_server for span in story.spans) > 300
     assert {span.events for span in story.spans} == {0}

@@ -10,6 +10,8 @@ PLANTED = "hunter2-planted"
 # What a secret setting looks like; whatever is not here is planted as it is.
 SHAPES = {
     "DATABASE_URL": f"postgresql://vault:{PLANTED}@db.internal:5432/scaivault",
+    "EXPORTER_DATABASE_URL": f"postgresql://exporter:{PLANTED}@db.internal:5432/scaivault",
+    "OTEL_EXPORTER_OTLP_HEADERS": f"Authorization={PLANTED}",
     "REDIS_URL": f"rediss://:{PLANTED}@cache.internal/0",
 }
 
@@ -21,6 +23,7 @@ def environ(tmp_path):
         "BASE_URL": "https://vault.example.com",
         "KMS_PROVIDER": "local",
         "KMS_LOCAL_KEY_FILE": str(tmp_path / "root.key"),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example.com",
         "SCAIKEY_URL": "https://scaikey.example.com",
         "SCAIKEY_CLIENT_ID": "app_vault",
         **{name: SHAPES.get(name, PLANTED) for name in SECRETS},

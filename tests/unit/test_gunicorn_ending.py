@@ -134,9 +134,11 @@ class TestDoor:
     def knock(self, late, port):
         with contextlib.suppress(BlockingIOError):
             late.connect(("127.0.0.1", port))
-        mine = f":{late.getsockname()[1]:04X}"
+        mine, theirs = f":{late.getsockname()[1]:04X}", f":{port:04X}"
         states = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-        assert [line[3] for line in states if line[1].endswith(mine)] == [SYN_SENT], "nobody has answered"
+        assert [line[3] for line in states if line[1].endswith(mine) and line[2].endswith(theirs)] == [SYN_SENT], (
+            "nobody has answered"
+        )
 
     def test_who_is_in_stays_in_and_who_comes_late_is_told_that_nobody_is_there(self, listener, late):
         port = listener.getsockname()[1]
