@@ -80,6 +80,8 @@ class Principal:
     mfa_verified_at: datetime | None = None
     delegated_by: tuple[str, ...] = ()
     """Who acts in the identity's name, nearest first; empty when it acts itself."""
+    user_id: str | None = None
+    """The identity provider's id of a user: the same one, whatever he is called."""
     home: "Principal | None" = None
 
     @property

@@ -263,7 +263,8 @@ CREATE TABLE public.tokens (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
-    parent_id text
+    parent_id text,
+    user_id text COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.trusts (
@@ -283,6 +284,14 @@ CREATE TABLE public.trusts (
     CONSTRAINT trusts_lifetime_check CHECK (((lifetime_seconds >= 60) AND (lifetime_seconds <= 43200)))
 );
 
+CREATE TABLE public.untold_users (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT untold_users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
+);
+
 CREATE TABLE public.users (
     tenant_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -293,6 +302,9 @@ CREATE TABLE public.users (
     roles text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     last_synced_at timestamp with time zone NOT NULL,
+    given_roles text[] DEFAULT '{}'::text[] NOT NULL,
+    given_groups text[] DEFAULT '{}'::text[] NOT NULL,
+    told_roles text[],
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
@@ -368,6 +380,9 @@ ALTER TABLE ONLY public.trusts
 ALTER TABLE ONLY public.trusts
     ADD CONSTRAINT trusts_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.untold_users
+    ADD CONSTRAINT untold_users_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
 
@@ -417,7 +432,11 @@ CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_i
 
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
 
+CREATE INDEX tokens_user_idx ON public.tokens USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
+
 CREATE INDEX trusts_issuer_idx ON public.trusts USING btree (tenant_id, issuer, id);
+
+CREATE INDEX users_email_idx ON public.users USING btree (tenant_id, email);
 
 CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
 
@@ -468,6 +487,9 @@ ALTER TABLE ONLY public.tokens
 
 ALTER TABLE ONLY public.trusts
     ADD CONSTRAINT trusts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.untold_users
+    ADD CONSTRAINT untold_users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

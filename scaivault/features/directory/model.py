@@ -7,13 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 
 from scaivault.features.directory.errors import EventRefused
+from scaivault.features.identity.model import EMAIL
 from scaivault.kernel.caller import Role
 
 _USER_ID = re.compile(r"usr_[A-Za-z0-9_-]{1,96}", re.ASCII)
 _GROUP_ID = re.compile(r"grp_[A-Za-z0-9_-]{1,96}", re.ASCII)
 _TENANT_ID = re.compile(r"tnt_[A-Za-z0-9_-]{1,96}", re.ASCII)
 _PARTNER_ID = re.compile(r"(?:ptn|prt)_([A-Za-z0-9_-]{1,96})", re.ASCII)
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,100}@[A-Za-z0-9.-]{1,99}", re.ASCII)
+_EMAIL = re.compile(EMAIL, re.ASCII)
 _GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 MOST_CHARACTERS = 200

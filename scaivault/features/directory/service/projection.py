@@ -20,6 +20,7 @@ def follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
         if not store.change_identities_of_user(tx, tenant_id, user_id) and store.find_user(tx, tenant_id, user_id):
             raise EventRefused("another user of this tenant has the same email")
         store.change_former_identities(tx, tenant_id, user_id)
+        store.change_tokens_renamed(tx, tenant_id, user_id)
     epochs.move(tx, tenant_id)
 
 

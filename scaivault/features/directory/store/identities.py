@@ -91,6 +91,22 @@ def change_former_identities(tx: Session, tenant_id: str, user_id: str) -> None:
     )
 
 
+def change_tokens_renamed(tx: Session, tenant_id: str, user_id: str) -> None:
+    """Tokens that the user made while nobody had told of him, under his id, go on under his name."""
+    tx.run(
+        """
+        UPDATE tokens
+           SET identity_id = 'user:' || users.email
+          FROM users
+         WHERE tokens.tenant_id = %(tenant_id)s AND tokens.user_id = %(user_id)s
+           AND tokens.identity_id = 'user:' || tokens.user_id
+           AND users.tenant_id = tokens.tenant_id AND users.id = tokens.user_id
+        """,
+        tenant_id=tenant_id,
+        user_id=user_id,
+    )
+
+
 def list_member_ids(tx: Session, tenant_id: str, group_id: str) -> list[str]:
     """Everybody who is in the group."""
     rows = tx.many(

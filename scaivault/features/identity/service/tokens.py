@@ -79,7 +79,8 @@ class TokenService:
             parent_id = caller.principal.token_id if order.identity_id is None else None
             if parent_id is not None and store.is_revoked(tx, caller.tenant_id, parent_id):
                 raise TokenRevoked
-            store.add_token(tx, caller.tenant_id, summary, digest, parent_id)
+            user_id = caller.principal.user_id if order.identity_id is None else None
+            store.add_token(tx, caller.tenant_id, summary, digest, parent_id, user_id)
             self._journal.record(
                 tx,
                 Entry.of(
