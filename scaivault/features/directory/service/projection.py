@@ -1,14 +1,18 @@
 """What both ways of being told, events and syncs, have in common: identities follow users, in the same transaction."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from scaivault.features.directory.errors import EventRefused
+from scaivault.features.directory.model import Status
 from scaivault.features.directory.store import identities as store
 from scaivault.kernel.caller import Caller, Origin, Principal
+from scaivault.kernel.journal import Action, Entry
 from scaivault.storage import epochs
 from scaivault.storage.database import Session
 
 SYSTEM_ID = "system:scaikey"
+NOBODY = store.Held([], Status.DELETED)
 
 
 def follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
@@ -22,6 +26,40 @@ def follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
         store.change_former_identities(tx, tenant_id, user_id)
         store.change_tokens_renamed(tx, tenant_id, user_id)
     epochs.move(tx, tenant_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleChange:
+    """What a telling made of a user's roles, and of the tenant's administration."""
+
+    user_id: str
+    before: list[str]
+    roles: list[str]
+    leaves_no_administrator: bool
+
+    def entry(self, caller: Caller, source: str) -> Entry:
+        """For the trail; `source` is the event or the sync."""
+        return Entry.of(
+            Action.ROLE_ASSIGN,
+            caller,
+            user_id=self.user_id,
+            roles=self.roles,
+            before=self.before,
+            source=source,
+            leaves_no_administrator=self.leaves_no_administrator,
+        )
+
+
+def role_change(tx: Session, tenant_id: str, user_id: str, before: store.Held | None) -> RoleChange | None:
+    """How the user's roles are others than `before`, or the tenant's last administrator is none any more; else None."""
+    after = store.find_held(tx, tenant_id, user_id)
+    if before is None or after is None:
+        before, after = before or NOBODY, after or NOBODY
+    is_lost = before.is_administrator and not after.is_administrator
+    is_last = is_lost and not store.has_administrator(tx, tenant_id)
+    if sorted(before.roles) == sorted(after.roles) and not is_last:
+        return None
+    return RoleChange(user_id, sorted(before.roles), sorted(after.roles), is_last)
 
 
 def void_partner(tx: Session, partner_id: str) -> None:

@@ -11,7 +11,7 @@ from scaivault.features.policies.model.rules import RuleJson, parse_rules
 from scaivault.storage.database import Session
 
 NAME_TAKEN = "policies_name_key"
-# A user's address in capitals is the previous release's spelling (migration 0015): bound to nobody, and shown to nobody.
+# A user's address in capitals is the previous release's spelling (migration 0015): bound to and shown to nobody.
 IN_ONE_SPELLING: LiteralString = """
            AND (identity_type <> 'user' OR strpos(identity_id, '@') = 0 OR identity_id = lower(identity_id))"""
 
