@@ -82,6 +82,8 @@ class Principal:
     """Who acts in the identity's name, nearest first; empty when it acts itself."""
     user_id: str | None = None
     """The identity provider's id of a user: the same one, whatever he is called."""
+    is_session: bool = False
+    """Whether a user signed in himself, for a while whose end says nothing of how long he may do what he does."""
     home: "Principal | None" = None
 
     @property

@@ -132,6 +132,49 @@ class TestOfAUserItDoesNotKnow:
         assert outcome(speak(sub=sub, email="new@a.example").get(WHOAMI)) == INVALID
 
 
+class TestWhatItMade:
+    """A personal token lives on when the session is over, and ends with the user all the same."""
+
+    def made(self, house, voice, lifetime="90d"):
+        answer = voice.post(TOKENS, {"name": "n", "scopes": ["secrets:list"], "expires_in": lifetime})
+        assert answer.status_code == 201, answer.text
+        return house.voice(answer.json["token"])
+
+    @pytest.mark.parametrize("email", [..., "Free@a.example"])
+    @pytest.mark.parametrize("sub", ["usr_1", "usr_9"])
+    @pytest.mark.parametrize("verb", ["suspended", "deleted"])
+    def test_ends_with_him_within_a_second(self, house, scaikey, speak, sub, email, verb):
+        alice = speak(sub=sub, email=email)
+        spare = self.made(house, alice)
+        child = self.made(house, spare, "30d") if sub == "usr_1" else spare
+        house.clock.forward(days=1)
+        assert [outcome(each.get(WHOAMI)) for each in (spare, child)] == [200, 200]
+        assert scaikey.tell(f"user.{verb}", sub, at=9) == (True, "taken")
+        eventually(lambda: spare.get(WHOAMI), SHUT_OUT)
+        eventually(lambda: child.get(WHOAMI), SHUT_OUT)
+        scaikey.tell("user.activated", sub, at=10)
+        eventually(lambda: spare.get(WHOAMI), 200)
+
+    def test_goes_on_under_the_name_that_he_is_given(self, house, scaikey, speak):
+        spare = self.made(house, speak(sub="usr_9"))
+        assert spare.get(WHOAMI).json["identity_id"] == "user:usr_9"
+        scaikey.user(9)
+        began = time.monotonic()
+        while (told := spare.get(WHOAMI).json["identity_id"]) != "user:u9@a.example":
+            assert time.monotonic() - began < 1.0, told
+
+    def test_ends_when_his_name_turns_out_to_be_another_s(self, house, scaikey, speak):
+        spare = self.made(house, speak(sub="usr_9", email="u5@a.example"))
+        assert outcome(spare.get(WHOAMI)) == 200
+        scaikey.user(5)
+        eventually(lambda: spare.get(WHOAMI), SHUT_OUT)
+
+    def test_ends_when_he_turns_out_to_have_another_name(self, house, scaikey, speak):
+        spare = self.made(house, speak(sub="usr_9", email="u5@a.example"))
+        scaikey.user(9)
+        eventually(lambda: spare.get(WHOAMI), SHUT_OUT)
+
+
 class TestOneSpelling:
     def test_of_bindings_and_of_trials(self, house, ada, speak):
         ada.write("app/db")
@@ -195,9 +238,12 @@ class TestWhatWasStoredInCapitals:
         lee = house.someone("user:lee@a.example", roles=[Role.TENANT_ADMIN])
         with psycopg.connect(database_url, autocommit=True) as connection:
             for statement in (
-                "INSERT INTO identities (tenant_id, id, identity_type, display_name, groups, roles)"
-                " SELECT tenant_id, 'user:Lee@A.example', identity_type, display_name, groups, roles FROM identities"
-                " WHERE id = 'user:lee@a.example'",
+                """
+                INSERT INTO identities (tenant_id, id, identity_type, display_name, groups, roles)
+                SELECT tenant_id, 'user:Lee@A.example', identity_type, display_name, groups, roles
+                  FROM identities
+                 WHERE id = 'user:lee@a.example'
+                """,
                 "UPDATE tokens SET identity_id = 'user:Lee@A.example' WHERE identity_id = 'user:lee@a.example'",
                 "UPDATE policy_bindings SET identity_id = 'user:Lee@A.example' WHERE identity_id = 'user:lee@a.example'",
                 "DELETE FROM identities WHERE id = 'user:lee@a.example'",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from scaivault.kernel.caller import IdentityType, Principal, Role, Scope
 
 DEFAULT_TOKEN_LIFETIME = timedelta(days=90)
-LONGEST_TOKEN_LIFETIME = timedelta(days=366)
+LONGEST_TOKEN_LIFETIME = timedelta(days=365)
 MAX_LIVE_TOKENS = 100
 MAX_TRUSTS = 100
 MAX_KEY_SETS = 4
@@ -192,6 +192,11 @@ class Trust:
     lifetime_seconds: int
     created_by: str
     created_at: datetime
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        """How specific it is, the more the greater: by its claims, then by what of them is said word for word."""
+        return len(self.claims), sum(len(pattern.removesuffix("*")) for pattern in self.claims.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,7 @@ def principal_of(
         mfa_verified_at=_mfa_verified_at(named, now),
         delegated_by=tuple(_actors(named.get("act"))),
         user_id=claims.subject if isinstance(home, UserHome) else None,
+        is_session=isinstance(home, UserHome) and named.get("act") is None,
     )
 
 

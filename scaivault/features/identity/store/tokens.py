@@ -57,8 +57,7 @@ def add_token(
     parent_id: str | None = None,
     user_id: str | None = None,
 ) -> None:
-    """Add a token; `parent_id` is the token it was made with and ends with, `user_id` the user who made it for himself.
-    """
+    """Add a token; `parent_id` is the token it was made with and ends with, `user_id` who made it for himself."""
     tx.run(
         """
         INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at, parent_id,
