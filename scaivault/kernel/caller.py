@@ -94,6 +94,11 @@ class Principal:
     def is_partner_admin(self) -> bool:
         return not self.roles.isdisjoint(_PARTNER_ADMINISTRATORS)
 
+    @property
+    def is_in_shared_space(self) -> bool:
+        """Whether this one has come to what its partner's tenants share: a space that has the partner's own id."""
+        return self.home is not None and self.tenant_id == self.partner_id
+
     @classmethod
     def of_system(
         cls, identity_id: str, display_name: str, partner_id: str, tenant_id: str, at: datetime
