@@ -34,8 +34,13 @@ _TOKEN_ID = re.compile(r"(?!tok_|trs_)[A-Za-z0-9._:-]{1,100}", re.ASCII)
 _ACTOR = re.compile(r"[!-~]{1,200}", re.ASCII)
 _SCOPES: Final = frozenset(Scope)
 _ROLES: Final = frozenset(Role)
-# Methods that take something one has; a password and a mail are what one knows and may have shared.
-_MFA_METHODS: Final = frozenset({"mfa", "otp", "hwk"})
+# RFC 8176, by what each shows: what one knows, has or is. Two of one kind are one factor, however strong each is.
+_FACTORS: Final = (
+    frozenset({"pwd", "pin", "kba"}),
+    frozenset({"otp", "hwk", "swk", "sc", "pop", "sms", "tel"}),
+    frozenset({"fpt", "face", "iris", "retina", "vbm"}),
+)
+_LEAST_FACTORS = 2
 _MAX_NAME = 200
 
 Named = Mapping[str, Any]
@@ -159,13 +164,18 @@ def _texts(named: Named, *names: str) -> list[str]:
 
 def _mfa_verified_at(named: Named, now: datetime) -> datetime | None:
     name = "mfa_verified_at" if "mfa_verified_at" in named else "auth_time"
-    if name == "auth_time" and _MFA_METHODS.isdisjoint(_texts(named, "amr")):
+    if name == "auth_time" and not _is_multi_factor(frozenset(_texts(named, "amr"))):
         return None
     verified_at = instant(named, name)
     # From the future it would stay fresh for as long as the issuer's clock is wrong.
     if verified_at is not None and verified_at > now + LEEWAY:
         raise TokenInvalid
     return verified_at
+
+
+def _is_multi_factor(methods: frozenset[str]) -> bool:
+    """Whether the issuer says so, or names methods of at least two kinds."""
+    return "mfa" in methods or sum(not kind.isdisjoint(methods) for kind in _FACTORS) >= _LEAST_FACTORS
 
 
 def _actors(act: object) -> Iterator[str]:
