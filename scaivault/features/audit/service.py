@@ -32,9 +32,9 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class AuditJournal:
-    """The audit trail behind the Journal port. Of what is done in a partner's shared space, two: the space's and the
-    caller's own tenant's, each with its row, in one statement.
+    """The audit trail behind the Journal port.
 
+    What is done in a partner's shared space is in two: the space's, and that of the caller's own tenant.
     `observe_append` is told action, success and seconds of every entry written; of one in a transaction before that
     commits, so an entry that is rolled back with its operation has been counted.
     """
@@ -85,25 +85,24 @@ class AuditJournal:
     def _fields(self, entry: Entry) -> dict[str, object]:
         caller = entry.caller
         principal, origin = caller.principal, caller.origin
-        home = principal.home if principal.is_in_shared_space else None
-        return (
-            (_fields_at_home(home, entry) if home else {})
-            | {
-                "journal_tenant_id": principal.tenant_id,
-                "journal_occurred_at": self._clock.now(),
-                "journal_id": new_id("log"),
-                "journal_action": entry.action.value,
-                "journal_identity_type": principal.identity_type.value,
-                "journal_identity_id": principal.identity_id,
-                "journal_secret_path": entry.path,
-                "journal_source_ip": str(origin.source_ip).partition("%")[0],  # PostgreSQL knows no IPv6 zones
-                "journal_user_agent": _printable(origin.user_agent[:MAX_USER_AGENT]),
-                "journal_duration_ms": entry.duration_ms,
-                "journal_request_id": origin.request_id,
-                "journal_trace_id": origin.trace_id,
-                "journal_extra_data": _extra_data(entry),
-            }
-        )
+        fields = {
+            "journal_tenant_id": principal.tenant_id,
+            "journal_occurred_at": self._clock.now(),
+            "journal_id": new_id("log"),
+            "journal_action": entry.action.value,
+            "journal_identity_type": principal.identity_type.value,
+            "journal_identity_id": principal.identity_id,
+            "journal_secret_path": entry.path,
+            "journal_source_ip": str(origin.source_ip).partition("%")[0],  # PostgreSQL knows no IPv6 zones
+            "journal_user_agent": _printable(origin.user_agent[:MAX_USER_AGENT]),
+            "journal_duration_ms": entry.duration_ms,
+            "journal_request_id": origin.request_id,
+            "journal_trace_id": origin.trace_id,
+            "journal_extra_data": _extra_data(entry),
+        }
+        if principal.home is not None and principal.is_in_shared_space:
+            fields |= _fields_at_home(principal.home, entry)
+        return fields
 
 
 def _fields_at_home(home: Principal, entry: Entry) -> dict[str, object]:
