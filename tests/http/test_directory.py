@@ -529,6 +529,13 @@ class TestTheRolesThatWereThereBefore:
         [row] = reader.audit(action="role_assign")
         assert (row["extra_data"]["leaves_no_administrator"], row["extra_data"]["user_id"]) == (True, "usr_ada")
 
+    def test_nor_does_one_whose_name_becomes_another_s(self, scaikey, house):
+        reader = house.someone("user:reader@a.example", scopes=[Scope.AUDIT_READ])
+        scaikey.user(1)
+        scaikey.tell("user.updated", "usr_1", {"email": "ada@a.example"}, at=1)
+        [row] = reader.audit(action="role_assign")
+        assert (row["extra_data"]["leaves_no_administrator"], row["extra_data"]["roles"]) == (True, [])
+
 
 def eventually(ask, is_so):
     """The answer, once it is so: within the second that a change of who may may take."""

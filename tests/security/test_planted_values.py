@@ -399,7 +399,7 @@ MOMENT = "2026-01-01T00:00:00Z"
         NewToken(None, PLANTED),
         Installed("ptn_x", "tnt_x", PLANTED),
         Exchanged(60, [], PLANTED),
-        Offer("tnt_x", None, None, PLANTED),
+        Offer("tnt_x", None, None, None, PLANTED),
         ExchangeBody(subject_token=PLANTED, tenant_id="tnt_x"),
         ExchangeReply(access_token=PLANTED, expires_in=60, scope=""),
         CreatedToken(

@@ -164,6 +164,7 @@ def _apply_user(change: _Change) -> _Applied:
     partner_id = _partner_of(tx, tenant_id)
     user_id = model.user_id(change.event.resource_id)
     before = identities.find_held(tx, tenant_id, user_id, told.email())
+    was_administered = identities.has_administrator(tx, tenant_id)
     is_taken = store.change_user(
         tx,
         tenant_id,
@@ -180,8 +181,10 @@ def _apply_user(change: _Change) -> _Applied:
         projection.follow(tx, tenant_id, [user_id])
     elif not store.is_user_known(tx, tenant_id, user_id):
         is_taken = _remember(change, user_id)
-    roles = projection.role_change(tx, tenant_id, user_id, before) if is_taken else None
-    return _Applied(partner_id, tenant_id, _outcome(is_taken=is_taken), roles)
+    if not is_taken:
+        return _Applied(partner_id, tenant_id, Outcome.SUPERSEDED)
+    roles = projection.role_change(tx, tenant_id, user_id, before, was_administered=was_administered)
+    return _Applied(partner_id, tenant_id, Outcome.TAKEN, roles)
 
 
 def _remember(change: _Change, user_id: str) -> bool:

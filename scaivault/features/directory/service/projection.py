@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scaivault.features.directory.errors import EventRefused
-from scaivault.features.directory.model import Status
 from scaivault.features.directory.store import identities as store
 from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.journal import Action, Entry
@@ -12,7 +11,7 @@ from scaivault.storage import epochs
 from scaivault.storage.database import Session
 
 SYSTEM_ID = "system:scaikey"
-NOBODY = store.Held([], Status.DELETED)
+NOBODY = store.Held([])
 
 
 def follow(tx: Session, tenant_id: str, user_ids: list[str]) -> None:
@@ -50,16 +49,13 @@ class RoleChange:
         )
 
 
-def role_change(tx: Session, tenant_id: str, user_id: str, before: store.Held | None) -> RoleChange | None:
-    """How the user's roles are others than `before`, or the tenant's last administrator is none any more; else None."""
-    after = store.find_held(tx, tenant_id, user_id)
-    if before is None or after is None:
-        before, after = before or NOBODY, after or NOBODY
-    is_lost = before.is_administrator and not after.is_administrator
-    is_last = is_lost and not store.has_administrator(tx, tenant_id)
-    if sorted(before.roles) == sorted(after.roles) and not is_last:
-        return None
-    return RoleChange(user_id, sorted(before.roles), sorted(after.roles), is_last)
+def role_change(
+    tx: Session, tenant_id: str, user_id: str, before: store.Held | None, *, was_administered: bool = False
+) -> RoleChange | None:
+    """How the user's roles are others than `before`, or nobody administers the tenant who did; else None."""
+    held, had = (sorted((each or NOBODY).roles) for each in (store.find_held(tx, tenant_id, user_id), before))
+    is_last = was_administered and not store.has_administrator(tx, tenant_id)
+    return RoleChange(user_id, had, held, is_last) if held != had or is_last else None
 
 
 def void_partner(tx: Session, partner_id: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import LiteralString
 
-from scaivault.features.directory.model import Status, User
+from scaivault.features.directory.model import User
 from scaivault.kernel.caller import Role
 from scaivault.storage.database import Session
 
@@ -36,14 +36,9 @@ ADMINISTRATORS = frozenset({Role.TENANT_ADMIN, Role.PARTNER_ADMIN, Role.SUPER_AD
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The roles of one who may sign in, or may not."""
+    """The roles that somebody has, whether he may sign in or not."""
 
     roles: list[str]
-    status: str
-
-    @property
-    def is_administrator(self) -> bool:
-        return self.status == Status.ACTIVE and not ADMINISTRATORS.isdisjoint(self.roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +71,11 @@ def find_held(session: Session, tenant_id: str, user_id: str, email: str | None 
     return session.one(
         Held,
         """
-        SELECT roles, status
+        SELECT roles
           FROM users
          WHERE tenant_id = %(tenant_id)s AND id = %(user_id)s
          UNION ALL
-        SELECT roles, status
+        SELECT roles
           FROM identities
          WHERE tenant_id = %(tenant_id)s AND id = 'user:' || %(email)s::text AND user_id IS NULL
            AND NOT EXISTS (SELECT 1 FROM users WHERE users.tenant_id = %(tenant_id)s AND users.id = %(user_id)s)
