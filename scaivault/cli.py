@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FAULTY = 2
 PROGRESS_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
+HIDDEN = "(set, and not shown)"
 # Where it shares processors with the API, readers come first.
 ROTATION_NICENESS = 10
 MOST_NAMED = 20
@@ -80,7 +81,7 @@ def dev() -> None:
     """Run everything on this machine, for development (`make run`).
 
     Starts an embedded PostgreSQL and Valkey, a key file and the API, with a tenant and tokens to try it. What it needs
-    and writes is in DEV_DIR (default .dev); PORT (8443) and OPS_PORT (9464) say where it listens.
+    and writes is in DEV_DIR (default .dev). PORT (8443), OPS_PORT (9464) and EXPORTER_PORT (9465) say where it listens.
     """
     from scaivault.dev import supervisor  # noqa: PLC0415 - only development needs it
 
@@ -334,14 +335,14 @@ def _settings_or_exit() -> Settings:
 
 
 def _shown(value: object) -> str:
-    """A setting for a person's eyes: of a URL with a password, only where it leads."""
+    """A setting for a person's eyes: of a URL with a password only where it leads, of any other secret nothing."""
     match value:
         case None | ():
             return "-"
         case SecretStr():
             parts = urlsplit(value.get_secret_value())
             port = f":{parts.port}" if parts.port else ""
-            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}"
+            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}" if parts.hostname else HIDDEN
         case tuple():
             return ", ".join(str(each) for each in value)
         case _:

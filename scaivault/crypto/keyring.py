@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from scaivault.crypto import chain
 from scaivault.crypto.cache import ExpiringCache, Kept
 from scaivault.crypto.chain import FIRST_VERSION, WrappedKey
-from scaivault.crypto.errors import RetiredKeyVersion, UnknownKeyVersion
+from scaivault.crypto.errors import RetiredKeyVersion, TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.crypto.kms.succession import Succession
 from scaivault.kernel.errors import Unavailable
@@ -141,10 +141,7 @@ class KeyRing:
         if not rows:
             self._store.add_partner_key(partner_id, self._first(chain.partner_context(partner_id, FIRST_VERSION)))
             rows = _reread(self._store.find_partner_keys(partner_id))
-        by_version = {
-            row.version: chain.open_by_root(self._roots, row, chain.partner_context(partner_id, row.version))
-            for row in rows
-        }
+        by_version = {row.version: self._open(row, chain.partner_context(partner_id, row.version)) for row in rows}
         return Kept(MappingProxyType(by_version), until_seconds)
 
     def _load_system(self, purpose: str) -> Kept[Key]:
@@ -152,7 +149,14 @@ class KeyRing:
         if row is None:
             self._store.add_system_key(purpose, self._first(chain.system_context(purpose, FIRST_VERSION)))
             row = _reread(self._store.find_system_key(purpose))
-        return Kept(chain.open_by_root(self._roots, row, chain.system_context(purpose, row.version)), math.inf)
+        return Kept(self._open(row, chain.system_context(purpose, row.version)), math.inf)
+
+    def _open(self, row: WrappedKey, context: bytes) -> Key:
+        """A stored key under the root key. That it does not open is no caller's fault, and nothing he could mend."""
+        try:
+            return chain.open_by_root(self._roots, row, context)
+        except TamperedCiphertext as foreign:
+            raise Unavailable("The root key is not the one that this installation's keys are under.") from foreign
 
     def _first(self, context: bytes) -> WrappedKey:
         return chain.wrap_by_root(self._roots, FIRST_VERSION, Key.fresh(), context)

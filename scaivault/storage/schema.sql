@@ -30,6 +30,32 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.secret_counts_of_row() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO secret_counts AS counts (tenant_id, shard, live)
+    VALUES (NEW.tenant_id, pg_backend_pid() % 8, CASE WHEN NEW.deleted_at IS NULL THEN 1 ELSE -1 END)
+        ON CONFLICT ON CONSTRAINT secret_counts_pkey DO UPDATE SET live = counts.live + excluded.live;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.secret_counts_of_statement() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO secret_counts AS counts (tenant_id, shard, live)
+    SELECT tenant_id, pg_backend_pid() % 8, CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END
+      FROM changed
+     WHERE deleted_at IS NULL
+     GROUP BY tenant_id
+     ORDER BY tenant_id
+        ON CONFLICT ON CONSTRAINT secret_counts_pkey DO UPDATE SET live = counts.live + excluded.live;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.tenant_keys_name_partner() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -172,6 +198,27 @@ CREATE TABLE public.policy_bindings (
     expires_at timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT policy_bindings_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text, 'group'::text])))
+);
+
+CREATE TABLE public.secret_counts (
+    tenant_id text NOT NULL,
+    shard smallint NOT NULL,
+    live bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.secret_policies (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    description text NOT NULL,
+    policy_type text NOT NULL,
+    fields jsonb NOT NULL,
+    is_active boolean NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT secret_policies_type_check CHECK ((policy_type = ANY (ARRAY['password'::text, 'api_key'::text, 'oauth_client'::text, 'ssh_key'::text, 'custom'::text])))
 );
 
 CREATE TABLE public.secret_tags (
@@ -350,6 +397,15 @@ ALTER TABLE ONLY public.policy_bindings
 ALTER TABLE ONLY public.policy_bindings
     ADD CONSTRAINT policy_bindings_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.secret_counts
+    ADD CONSTRAINT secret_counts_pkey PRIMARY KEY (tenant_id, shard);
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_name_key UNIQUE (tenant_id, name);
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_pkey PRIMARY KEY (tenant_id, tag, path);
 
@@ -438,6 +494,12 @@ CREATE INDEX trusts_issuer_idx ON public.trusts USING btree (tenant_id, issuer, 
 
 CREATE INDEX users_email_idx ON public.users USING btree (tenant_id, email);
 
+CREATE TRIGGER secrets_added AFTER INSERT ON public.secrets REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
+
+CREATE TRIGGER secrets_removed AFTER DELETE ON public.secrets REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
+
+CREATE TRIGGER secrets_trashed AFTER UPDATE OF deleted_at ON public.secrets FOR EACH ROW WHEN (((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL))) EXECUTE FUNCTION public.secret_counts_of_row();
+
 CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
 
 ALTER TABLE ONLY public.group_members
@@ -460,6 +522,12 @@ ALTER TABLE ONLY public.policies
 
 ALTER TABLE ONLY public.policy_bindings
     ADD CONSTRAINT policy_bindings_policy_fkey FOREIGN KEY (tenant_id, policy_id) REFERENCES public.policies(tenant_id, id);
+
+ALTER TABLE ONLY public.secret_counts
+    ADD CONSTRAINT secret_counts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;

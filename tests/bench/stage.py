@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -62,7 +62,8 @@ class Stage:
     floor_port: int
     tokens: Tokens
     issuer: Issuer
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+    """What the API was started with."""
 
     @property
     def superuser_url(self) -> str:
@@ -78,7 +79,13 @@ def raised() -> Iterator[Stage]:
     """All servers, answering; ended and forgotten afterwards."""
     with ExitStack() as stack:
         folder = _folder(stack)
-        plan = Plan(folder, processes.kept_port(folder / "api.port"), processes.kept_port(folder / "ops.port"), {})
+        plan = Plan(
+            folder,
+            processes.kept_port(folder / "api.port"),
+            processes.kept_port(folder / "ops.port"),
+            processes.kept_port(folder / "exporter.port"),
+            {},
+        )
         make_folders(plan)
         database = postgres.start(folder / "postgres", plan.logs / "postgres.log", postgres.DURABLE)
         stack.callback(database.stop)

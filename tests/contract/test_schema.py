@@ -15,6 +15,8 @@ TENANT_TABLES = {
     "identities",
     "policies",
     "policy_bindings",
+    "secret_counts",
+    "secret_policies",
     "secret_tags",
     "secret_versions",
     "secrets",

@@ -30,6 +30,7 @@ from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Settings
 from scaivault.storage import migrate
+from tests.house import PLENTY
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 40
@@ -183,6 +184,7 @@ class Vault:
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
             "SHUTDOWN_SECONDS": "1",
+            **PLENTY,
             **environ,
         }
         self.log = folder / f"api-{self.port}.log"

@@ -351,7 +351,7 @@ def test_a_deleted_trust_takes_what_it_gave_with_it_and_what_was_made_with_that(
 
 def until_known(house):
     """Epochs are asked for anew at once, and not after half a second."""
-    house.services.authenticate.__self__._personal_tokens._epochs._checked_at = float("-inf")
+    house.services.authenticator._personal_tokens._epochs._checked_at = float("-inf")
 
 
 def test_a_trust_that_is_deleted_while_it_gives_gives_nothing_that_stays(house, ada, cluster, database_url):

@@ -882,7 +882,7 @@ class TestRemembering:
     def test_no_text_of_a_token_is_kept(self, signing, provider):
         token = provider.token()
         assert accepted(signing, token)
-        kept = signing.services.authenticate.__self__._web_tokens
+        kept = signing.services.authenticator._web_tokens
         assert list(kept._known) == [hashlib.sha256(token.encode()).digest()]
         assert not any(piece in repr(kept._known) for piece in token.split("."))
 
@@ -890,7 +890,7 @@ class TestRemembering:
         monkeypatch.setattr("scaivault.features.identity.service.web_tokens.MOST_CACHED", 2)
         tokens = [provider.token(jti=f"t{each}") for each in range(4)]
         assert all(accepted(signing, token) for token in tokens)
-        kept = signing.services.authenticate.__self__._web_tokens._known
+        kept = signing.services.authenticator._web_tokens._known
         assert list(kept) == [hashlib.sha256(token.encode()).digest() for token in tokens[-2:]]
 
 

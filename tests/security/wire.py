@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from scaivault.dev import processes
+from tests.house import PLENTY
 
 CHECKOUT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -130,6 +131,7 @@ def serving(house, token, folder, **environment):
         "WEB_CONCURRENCY": "1",
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": "json",
+        **PLENTY,
         **environment,
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:scaivault.gunicorn_conf", "scaivault.wsgi:app"]

@@ -43,6 +43,7 @@ class AuditJournal:
         self._database = database
         self._clock = clock
         self._observe = observe_append
+        self.last_append_seconds: float | None = None
 
     @contextmanager
     def operation(self, action: Action, caller: Caller, path: SecretPath | None = None) -> Iterator[Session]:
@@ -61,7 +62,7 @@ class AuditJournal:
         """Add the entry to the caller's transaction: it commits with what it tells of, or not at all."""
         started = time.perf_counter()
         store.add_entry(tx, self._fields(entry) | {"journal_success": entry.success})
-        self._observe(entry.action.value, entry.success, time.perf_counter() - started)
+        self._told(entry.action, entry.success, started)
 
     def record_alone(self, entry: Entry) -> None:
         """Add the entry in a transaction of its own. It is durable when this returns."""
@@ -79,8 +80,12 @@ class AuditJournal:
         started = time.perf_counter()
         with self._database.session() as session:
             row = store.find_recorded(session, kind, query, parameters, self._fields(entry))
-        self._observe(entry.action.value, row is not None, time.perf_counter() - started)
+        self._told(entry.action, row is not None, started)
         return row
+
+    def _told(self, action: Action, success: bool, started: float) -> None:
+        self.last_append_seconds = time.perf_counter() - started
+        self._observe(action.value, success, self.last_append_seconds)
 
     def _fields(self, entry: Entry) -> dict[str, object]:
         caller = entry.caller
@@ -197,6 +202,12 @@ class AuditService:
                 _slice(session, caller.tenant_id, filters, after, limit),
                 _summary(session, caller.tenant_id, recent, now, MOST_SUMMARISED_OF_A_TRAIL),
             )
+
+
+def has_next_month(database: Database) -> bool:
+    """Whether next month's entries have a table. On whichever database is said: it is asked about health too."""
+    with database.session() as session:
+        return store.has_next_month(session)
 
 
 def _slice(session: Session, tenant_id: str, filters: Filters, after: Position | None, limit: int) -> Slice:

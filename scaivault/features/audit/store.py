@@ -166,9 +166,26 @@ def add_months(session: Session, first_month: date, how_many: int) -> int:
     return made.months if made else 0
 
 
+def has_next_month(session: Session) -> bool:
+    """Whether there is a table for the entries of the month to come."""
+    found = session.one(
+        _Found,
+        """
+        SELECT to_regclass('audit_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM'))
+               IS NOT NULL AS found
+        """,
+    )
+    return found is not None and found.found
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     months: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    found: bool
 
 
 # The WHERE clause is put together from the filters that are set, and from them only: one literal with

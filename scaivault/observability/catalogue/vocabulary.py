@@ -39,8 +39,8 @@ LEVELS = ("debug", "info", "warn", "error")
 RATE_CATEGORIES = tuple(category.value for category in RateCategory)
 OUTCOMES = ("success", "failed")
 WITHIN_DAYS = ("1", "7", "14", "30", "60", "90")
-PROCESSES = ("api", "worker", "exporter")
-WORKER_STATES = ("starting", "serving", "draining")
+PROCESSES = (API, WORKER, EXPORTER) = ("api", "worker", "exporter")
+WORKER_STATES = (STARTING, SERVING, DRAINING) = ("starting", "serving", "draining")
 COLLECTORS = ("secrets", "readers", "limits", "kms")
 
 # How many of a kind the exporter shows: the first of them in an order that the series' help names.

@@ -203,6 +203,12 @@ def count_syncs(session: Session, territory: Territory) -> int:
     return row.count if row else 0
 
 
+def count_queued(session: Session) -> int:
+    """How many syncs wait, of whatever territory."""
+    row = session.one(_Count, "SELECT count(*) AS count FROM directory_syncs WHERE status = 'queued'")
+    return row.count if row else 0
+
+
 def claim_users(tx: Session, tenant_id: str, user_ids: list[str]) -> list[KnownUser]:
     """Those that are known, locked until the transaction's end, in one order for everybody."""
     return tx.many(
