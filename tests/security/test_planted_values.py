@@ -387,6 +387,7 @@ WHERE = [
     "table partners",
     "table policies",
     "table policy_bindings",
+    "table secret_counts",
     "table secret_policies",
     "table secret_tags",
     "table secret_versions",
@@ -396,6 +397,7 @@ WHERE = [
     "table tenants",
     "table tokens",
     "table trusts",
+    "table untold_users",
     "table users",
 ]
 
@@ -434,7 +436,7 @@ def test_every_line_of_the_log_is_one_json_object_of_known_fields(story):
         "path_category",
         "status",
     }
-    known |= {"duration_ms", "error", "job", "address", "count", "version"}
+    known |= {"duration_ms", "error", "job", "address", "count", "version", "issuer", "trust_id"}
     lines = [json.loads(line) for line in story.traces["the log"].splitlines()]
     assert {name for line in lines for name in line} <= known
     failures = [line for line in lines if line["event"] == "request_failed"]
