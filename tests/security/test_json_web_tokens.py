@@ -732,10 +732,11 @@ class TestWhoItIs:
     def test_who_acts_for_it_is_in_the_trail(self, signing, provider):
         signing.ada.write("app/db")
         signing.allow(signing.ada, "user:sue@a.example", ("app/**", ["read"]))
-        token = provider.token(email="sue@a.example", act={"sub": "agt_1", "act": {"sub": "agt_2"}})
+        token = provider.token(email="sue@a.example", jti="t-9", act={"sub": "agt_1", "act": {"sub": "agt_2"}})
         assert signing.voice(token).get("/v1/secrets/app/db").status_code == 200
         [row] = signing.ada.audit(identity_id="user:sue@a.example")
         assert row["extra_data"]["delegated_by"] == ["agt_1", "agt_2"]
+        assert row["extra_data"]["acting_token_id"] == "t-9"
 
 
 class TestWhereItIs:
