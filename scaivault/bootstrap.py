@@ -388,19 +388,22 @@ def _limits(base: _Base, authenticator: Authenticator, buckets: Buckets) -> Limi
 
 
 def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: Callable[[], float]) -> Routes:
+    egress = Egress(settings.egress_allow, loopback_is_allowed=settings.development)
     trusts = TrustService(
-        base.database, base.journal, base.guard, base.clock, plain_http_is_allowed=settings.development
+        base.database,
+        base.journal,
+        base.guard,
+        base.clock,
+        plain_http_is_allowed=settings.development,
+        is_closed=egress.is_closed_literally,
     )
     issuers = TrustedIssuers(
-        DocumentFetcher(
-            plain_http_is_allowed=settings.development,
-            egress=Egress(settings.egress_allow, loopback_is_allowed=settings.development),
-            on_call=base.listeners.outbound,
-        ),
+        DocumentFetcher(plain_http_is_allowed=settings.development, egress=egress, on_call=base.listeners.outbound),
         monotonic,
         partial(base.log, "warn", "trusted_keys_not_fetched"),
     )
-    exchange = ExchangeService(base.database, base.journal, issuers, base.hasher, base.clock)
+    log = partial(base.log, "warn", "exchange_refused", None)
+    exchange = ExchangeService(base.database, base.journal, issuers, base.hasher, base.clock, log)
     return identity_routes.routes(tokens, trusts, exchange, base.cursors)
 
 

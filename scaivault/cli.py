@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from scaivault.kernel.caller import Role
 from scaivault.kernel.durations import parse_duration
 from scaivault.kernel.errors import InvalidDuration, Unavailable, VaultError
+from scaivault.kernel.ids import PARTNER_ID, TENANT_ID
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, variables
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def release() -> str:
         return "unreleased"
 
 
-def _id_form(prefix: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """A check that an id given by hand looks like those we make."""
+def _id_form(*forms: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A check that an id given by hand is one that a tenant or a partner could have."""
 
     def check(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-        if text is not None and re.fullmatch(rf"{prefix}_[a-z0-9]{{1,64}}", text, re.ASCII) is None:
-            raise click.BadParameter(f"write {prefix}_ and 1 to 64 small letters and digits")
+        if text is not None and re.fullmatch("|".join(forms), text, re.ASCII) is None:
+            prefixes = " or ".join(form[:4] for form in forms)
+            raise click.BadParameter(f"write {prefixes} and 1 to 96 letters, digits, - and _")
         return text
 
     return check
@@ -116,9 +118,11 @@ def migrate() -> None:
 @click.option("--admin", required=True, metavar="IDENTITY", help="Who administers it, such as user:alice@example.com.")
 @click.option("--admin-name", help="The administrator's name in words.  [default: the identity]")
 @click.option(
-    "--partner-id", callback=_id_form("ptn"), help="The partner's id, such as ptn_acme.  [default: a new one]"
+    "--partner-id", callback=_id_form(PARTNER_ID), help="The partner's id, such as ptn_acme.  [default: a new one]"
 )
-@click.option("--tenant-id", callback=_id_form("tnt"), help="The tenant's id, such as tnt_acme.  [default: a new one]")
+@click.option(
+    "--tenant-id", callback=_id_form(TENANT_ID), help="The tenant's id, such as tnt_acme.  [default: a new one]"
+)
 def bootstrap(
     partner_name: str,
     tenant_name: str,
@@ -205,8 +209,13 @@ def rewrap() -> None:
 
 
 @server.command("rotate-key", short_help="Renew tenants' keys, or a partner's.")
-@click.option("--tenant", callback=_id_form("tnt"), metavar="ID", help="Renew this tenant's key.")
-@click.option("--partner", callback=_id_form("ptn"), metavar="ID", help="Renew this partner's key.")
+@click.option(
+    "--tenant",
+    callback=_id_form(TENANT_ID, PARTNER_ID),
+    metavar="ID",
+    help="Renew this tenant's key, or, by the partner's id, that of what its tenants share.",
+)
+@click.option("--partner", callback=_id_form(PARTNER_ID), metavar="ID", help="Renew this partner's key.")
 @click.option("--all-tenants", is_flag=True, help="Renew every tenant's key, one after the other.")
 @click.option(
     "--older-than",

@@ -25,6 +25,8 @@ FIELDS = (
     "span_id",
     "tenant_id",
     "identity_id",
+    "issuer",
+    "trust_id",
     "method",
     "route",
     "path_category",

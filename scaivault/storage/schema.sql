@@ -310,7 +310,8 @@ CREATE TABLE public.tokens (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
-    parent_id text
+    parent_id text,
+    user_id text COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.trusts (
@@ -330,6 +331,14 @@ CREATE TABLE public.trusts (
     CONSTRAINT trusts_lifetime_check CHECK (((lifetime_seconds >= 60) AND (lifetime_seconds <= 43200)))
 );
 
+CREATE TABLE public.untold_users (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT untold_users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
+);
+
 CREATE TABLE public.users (
     tenant_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -340,6 +349,9 @@ CREATE TABLE public.users (
     roles text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     last_synced_at timestamp with time zone NOT NULL,
+    given_roles text[] DEFAULT '{}'::text[] NOT NULL,
+    given_groups text[] DEFAULT '{}'::text[] NOT NULL,
+    told_roles text[],
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
@@ -424,6 +436,9 @@ ALTER TABLE ONLY public.trusts
 ALTER TABLE ONLY public.trusts
     ADD CONSTRAINT trusts_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.untold_users
+    ADD CONSTRAINT untold_users_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
 
@@ -473,7 +488,11 @@ CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_i
 
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
 
+CREATE INDEX tokens_user_idx ON public.tokens USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
+
 CREATE INDEX trusts_issuer_idx ON public.trusts USING btree (tenant_id, issuer, id);
+
+CREATE INDEX users_email_idx ON public.users USING btree (tenant_id, email);
 
 CREATE TRIGGER secrets_added AFTER INSERT ON public.secrets REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
 
@@ -536,6 +555,9 @@ ALTER TABLE ONLY public.tokens
 
 ALTER TABLE ONLY public.trusts
     ADD CONSTRAINT trusts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.untold_users
+    ADD CONSTRAINT untold_users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

@@ -23,6 +23,7 @@ TENANT_TABLES = {
     "tenant_keys",
     "tokens",
     "trusts",
+    "untold_users",
     "users",
 }
 # What belongs to no tenant: what is above tenants, and what is the installation's.

@@ -397,6 +397,7 @@ WHERE = [
     "table tenants",
     "table tokens",
     "table trusts",
+    "table untold_users",
     "table users",
 ]
 
@@ -435,7 +436,7 @@ def test_every_line_of_the_log_is_one_json_object_of_known_fields(story):
         "path_category",
         "status",
     }
-    known |= {"duration_ms", "error", "job", "address", "count", "version"}
+    known |= {"duration_ms", "error", "job", "address", "count", "version", "issuer", "trust_id"}
     lines = [json.loads(line) for line in story.traces["the log"].splitlines()]
     assert {name for line in lines for name in line} <= known
     failures = [line for line in lines if line["event"] == "request_failed"]
@@ -484,7 +485,7 @@ MOMENT = "2026-01-01T00:00:00Z"
         Exchanged(60, [], PLANTED),
         KeyPair(PLANTED, PLANTED),
         Preview(data={"key": PLANTED}),
-        Offer("tnt_x", None, None, PLANTED),
+        Offer("tnt_x", None, None, None, PLANTED),
         ExchangeBody(subject_token=PLANTED, tenant_id="tnt_x"),
         ExchangeReply(access_token=PLANTED, expires_in=60, scope=""),
         CreatedToken(

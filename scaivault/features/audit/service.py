@@ -10,7 +10,7 @@ from typing import LiteralString, TypeVar
 
 from scaivault.features.audit import store
 from scaivault.features.audit.model import Filters, Position, Slice, Summary, Trail
-from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.caller import Caller, Principal, Scope
 from scaivault.kernel.errors import Conflict, NotFound
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry, Extra
@@ -34,6 +34,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class AuditJournal:
     """The audit trail behind the Journal port.
 
+    What is done in a partner's shared space is in two: the space's, and that of the caller's own tenant.
     `observe_append` is told action, success and seconds of every entry written; of one in a transaction before that
     commits, so an entry that is rolled back with its operation has been counted.
     """
@@ -89,7 +90,7 @@ class AuditJournal:
     def _fields(self, entry: Entry) -> dict[str, object]:
         caller = entry.caller
         principal, origin = caller.principal, caller.origin
-        return {
+        fields = {
             "journal_tenant_id": principal.tenant_id,
             "journal_occurred_at": self._clock.now(),
             "journal_id": new_id("log"),
@@ -104,6 +105,20 @@ class AuditJournal:
             "journal_trace_id": origin.trace_id,
             "journal_extra_data": _extra_data(entry),
         }
+        if principal.home is not None and principal.is_in_shared_space:
+            fields |= _fields_at_home(principal.home, entry)
+        return fields
+
+
+def _fields_at_home(home: Principal, entry: Entry) -> dict[str, object]:
+    """What another is in the second row, of one who uses what his partner shares: his own tenant must see it too."""
+    extra = {name: value for name, value in entry.extra.items() if name != "home_tenant_id"}
+    there = replace(entry, extra={**extra, "shared_space": entry.caller.tenant_id})
+    return {
+        "journal_home_tenant_id": home.tenant_id,
+        "journal_home_id": new_id("log"),
+        "journal_home_extra_data": _extra_data(there),
+    }
 
 
 def _printable(text: str) -> str:
@@ -114,10 +129,11 @@ def _printable(text: str) -> str:
 
 
 def _extra_data(entry: Entry) -> str:
-    """The entry's own fields; for a delegated token, also who acted in its identity's name."""
-    delegated_by = entry.caller.principal.delegated_by
-    if delegated_by:
-        return _json({**entry.extra, "delegated_by": list(delegated_by)})
+    """The entry's own fields; for a delegated token, also who acted in its identity's name, and by which token."""
+    principal = entry.caller.principal
+    if principal.delegated_by:
+        acting: dict[str, Extra] = {"delegated_by": list(principal.delegated_by), "acting_token_id": principal.token_id}
+        return _json({**entry.extra, **acting})
     return _json(entry.extra) if entry.extra else "{}"
 
 

@@ -202,7 +202,10 @@ class EventBody(Body):
 
 
 class EventReply(Reply):
-    """`success` is false for an event that is genuine and can not be taken; sending it again may help later."""
+    """`success` is false for an event that is genuine and can not be taken; sending it again may help later.
+
+    `message` is `taken`, `taken before`, `superseded` by a newer one that came first, or says why it is not taken.
+    """
 
     success: bool
     message: str
@@ -260,11 +263,10 @@ class DirectoryRoutes:
 
     def take_event(self, origin: Origin, body: EventBody) -> EventReply:
         try:
-            is_new = self._events.take(body.to_model(), origin)
+            outcome = self._events.take(body.to_model(), origin)
         except EventRefused as refusal:
             return EventReply(success=False, message=str(refusal), event_id=body.event_id)
-        message = "taken" if is_new else "taken before"
-        return EventReply(success=True, message=message, event_id=body.event_id)
+        return EventReply(success=True, message=outcome.value, event_id=body.event_id)
 
 
 def _user_roles(user: User) -> UserRolesReply:

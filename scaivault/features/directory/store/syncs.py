@@ -24,7 +24,7 @@ class KnownUser:
     display_name: str
     status: str
     mfa_enabled: bool
-    roles: list[str]
+    told_roles: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +214,7 @@ def claim_users(tx: Session, tenant_id: str, user_ids: list[str]) -> list[KnownU
     return tx.many(
         KnownUser,
         """
-        SELECT id, email, display_name, status, mfa_enabled, roles
+        SELECT id, email, display_name, status, mfa_enabled, told_roles
           FROM users
          WHERE tenant_id = %(tenant_id)s AND id = ANY(%(user_ids)s)
          ORDER BY id

@@ -93,6 +93,8 @@ class Authenticator:
     def _check(self, standing: Standing) -> None:
         if standing.is_revoked:
             raise TokenRevoked
+        if standing.is_anothers:
+            raise TokenInvalid
         if standing.ends_at <= self._clock.now():
             raise TokenExpired
         if standing.is_suspended:
