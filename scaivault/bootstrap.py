@@ -18,7 +18,7 @@ from scaivault.crypto.probe import KeyProbe
 from scaivault.crypto.rotation import KeyRotation
 from scaivault.crypto.store import RotatingKeys
 from scaivault.crypto.tokens import TokenHasher
-from scaivault.edge.context import Log
+from scaivault.edge.context import UNMATCHED, Log
 from scaivault.edge.detail import Detail, Facts, JobTimes
 from scaivault.edge.dispatch import OnRefusal
 from scaivault.edge.health import Check, Readiness
@@ -75,6 +75,7 @@ from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Buckets, Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
+from scaivault.observability.catalogue.vocabulary import OTHER_METHOD
 from scaivault.observability.exposition import append
 from scaivault.observability.instruments import Instruments
 from scaivault.observability.listener import InternalListener
@@ -169,6 +170,12 @@ class Services:
             self.internal.close()
         else:
             self.system.drain()
+
+    def refused(self, status: int, request_id: str) -> None:
+        """Count and tell of what never became a request: it has been answered before anybody here saw it."""
+        self.instruments.request_started(UNMATCHED)
+        self.instruments.request_ended(OTHER_METHOD, UNMATCHED, status, 0.0)
+        self.log("warn", "request_refused", request_id=request_id, path_category=UNMATCHED, status=status)
 
     def stop(self) -> None:
         """End; probes are answered to the last."""
@@ -271,7 +278,11 @@ def build(
         syncing=syncing,
         redis=redis,
         mending=Periodic([Job("redis", REDIS_MENDING_SECONDS, redis.mend, is_owed_at_end=False)], base.job_failed),
-        internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
+        internal=InternalListener(
+            (settings.ops_bind_address.host, settings.ops_bind_address.port),
+            system.internal(),
+            told=partial(base.log, "error", "page_failed"),
+        ),
         on_state=base.instruments.set_state,
         tracing=tracing,
     )

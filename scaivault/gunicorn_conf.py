@@ -30,6 +30,7 @@ class Worker(Protocol):
     pid: int
     ending: Ending
     tell: Callable[[bool], None]
+    refused: Callable[[int, str], None]
 
 
 LAST_WORDS_SECONDS = 4  # to write down what was put off and hang up on the servers, whatever state those are in
@@ -107,6 +108,7 @@ def post_worker_init(worker: Worker) -> None:
     _worker_stack.callback(wsgi.services.stop)
     wsgi.services.start()
     worker.tell = wsgi.services.leave
+    worker.refused = wsgi.services.refused
 
 
 def worker_exit(_server: object, _worker: Worker) -> None:

@@ -15,6 +15,7 @@ import socket
 import struct
 import termios
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -43,6 +44,7 @@ class BoundedThreadWorker(DrainingThreadWorker):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - gunicorn's own
         super().__init__(*arguments, **options)
+        self.refused: Callable[[int, str], None] = lambda _status, _request_id: None
         self._reading: dict[TConn, float] = {}
         self._heard: dict[TConn, tuple[float, int]] = {}  # since when a request is being said, and how much of it
 
@@ -157,6 +159,7 @@ class BoundedThreadWorker(DrainingThreadWorker):
 
     def _refuse(self, client: socket.socket, status: int, code: str, message: str) -> None:
         request_id = new_id("req")
+        self.refused(status, request_id)
         body = json.dumps({"error": {"code": code, "message": message, "request_id": request_id}})
         head = f"HTTP/1.1 {status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n"
         head += f"X-Request-ID: {request_id}\r\n" + ("Retry-After: 1\r\n" if status == _UNAVAILABLE else "")

@@ -18,6 +18,7 @@ TRACE_ID = "scaivault.trace_id"
 """Where in the environ a door that has read the request's trace leaves it: no header becomes a name with a dot."""
 # Probes and scrapes come every few seconds: worth a line to those who look for them only.
 _QUIET = frozenset({"system"})
+_OURS = 500  # from here on an answer is our failure, and whoever looks for failures must find its line
 
 
 class Meter(Protocol):
@@ -93,7 +94,7 @@ class RequestContext:
         seconds = time.perf_counter() - exchange.origin.started
         kept = exchange.origin.trace_id if exchange.span_id else None
         self._meter.request_ended(request.method, exchange.category, exchange.status, seconds, kept)
-        level = "debug" if exchange.category in _QUIET else "info"
+        level = "debug" if exchange.category in _QUIET else "error" if exchange.status >= _OURS else "info"
         self._log(level, "request", **_fields(exchange), status=exchange.status, duration_ms=round(seconds * 1_000, 3))
 
 

@@ -15,6 +15,7 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_CREDENTIAL = re.compile(r"skt_|eyJ[A-Za-z0-9_-]*\.", re.ASCII)
 _TRACE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
 _HOP_WITH_PORT = re.compile(
@@ -93,8 +94,10 @@ def trace_of(traceparent: str | None, request_id: str | None) -> Trace:
 
 
 def _plain(request_id: str | None) -> str | None:
-    """A client's request id if it is fit to be echoed and logged."""
-    return request_id if request_id and _REQUEST_ID.fullmatch(request_id) else None
+    """A client's request id if it is fit to be echoed, logged and kept: a credential in the wrong header is not."""
+    if request_id and _REQUEST_ID.fullmatch(request_id) and not _CREDENTIAL.search(request_id):
+        return request_id
+    return None
 
 
 def _without_port(hop: str) -> str:

@@ -9,13 +9,18 @@ import socket
 import socketserver
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import cast
 
 CONNECTION_SECONDS = 5.0
 MOST_CONNECTIONS = 16
+MAKE_WAY_SECONDS = 0.5
 LOOK_UP_SECONDS = 0.05  # how often it looks whether it is to end: what a worker's last moments take
 LAST_ANSWERS_SECONDS = 0.5
 
@@ -29,6 +34,7 @@ class Page:
     body: bytes
 
 
+Told = Callable[[Exception], None]  # what a page has died of
 Serve = Callable[[str, str], Page]  # from the Accept header and the query string
 
 
@@ -39,9 +45,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: "_Server"
 
     def do_GET(self) -> None:
-        path, _, query = self.path.partition("?")
-        serve = self.server.pages.get(path)
-        page = serve(self.headers.get("Accept", ""), query) if serve else Page(404, "text/plain", b"not found\n")
+        self.server.is_asked_by(self.connection)
+        page = self._page()
         self.send_response(page.status)
         self.send_header("Content-Type", page.content_type)
         self.send_header("Content-Length", str(len(page.body)))
@@ -50,7 +55,29 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(page.body)
 
+    def _page(self) -> Page:
+        path, _, query = self.path.partition("?")
+        serve = self.server.pages.get(path)
+        if serve is None:
+            return Page(404, "text/plain", b"not found\n")
+        try:
+            return serve(self.headers.get("Accept", ""), query)
+        except Exception as failure:  # noqa: BLE001 - whatever a page dies of, it is told, and its asker is answered
+            self.server.told(failure)
+            return Page(500, "text/plain", b"error\n")
+
     do_HEAD = do_GET  # noqa: N815 - the base class's names
+
+    def send_error(self, code: int, *_words: object) -> None:
+        """In a word, and none of the client's."""
+        status = 405 if code == HTTPStatus.NOT_IMPLEMENTED else code
+        self.close_connection = True
+        self.request_version = "HTTP/1.0"  # also to who has spoken none: else there would be no status line
+        self.send_response(status)
+        for name, value in (("Content-Type", "text/plain"), ("Content-Length", "8"), ("Connection", "close")):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"refused\n")
 
     def log_message(self, *_arguments: object) -> None:
         """A probe a second is not news."""
@@ -61,23 +88,42 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve], *, is_shared: bool) -> None:
+    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve], told: Told, *, is_shared: bool) -> None:
         self.pages = pages
+        self.told = told
         self.allow_reuse_port = is_shared
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._silent: OrderedDict[int, socket.socket] = OrderedDict()
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
 
     def process_request(self, request: object, client_address: object) -> None:
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)  # type: ignore[arg-type]
+        """Where there is no place, who has been silent longest has to go: he has had time to ask, a probe has not."""
+        guest = cast("socket.socket", request)
+        if self._places.acquire(blocking=False) or self._makes_way():
+            self._silent[id(guest)] = guest
+            super().process_request(guest, client_address)
         else:
-            self.shutdown_request(request)  # type: ignore[arg-type]
+            self.shutdown_request(guest)
+
+    def _makes_way(self) -> bool:
+        try:
+            _, longest = self._silent.popitem(last=False)
+        except KeyError:
+            return False
+        with suppress(OSError):
+            longest.shutdown(socket.SHUT_RDWR)
+        return self._places.acquire(timeout=MAKE_WAY_SECONDS)
+
+    def is_asked_by(self, guest: socket.socket) -> None:
+        """His request is here: he is not sent away any more."""
+        self._silent.pop(id(guest), None)
 
     def process_request_thread(self, request: object, client_address: object) -> None:
         try:
             super().process_request_thread(request, client_address)  # type: ignore[arg-type]
         finally:
+            self._silent.pop(id(request), None)
             self._places.release()
 
     def serve_the_rest(self) -> None:
@@ -105,14 +151,22 @@ class InternalListener:
     `is_shared` where other processes serve the same at the same port; else a port that is taken is an OSError.
     """
 
-    def __init__(self, address: tuple[str, int], pages: Mapping[str, Serve], *, is_shared: bool = True) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        pages: Mapping[str, Serve],
+        *,
+        is_shared: bool = True,
+        told: Told = lambda _failure: None,
+    ) -> None:
         self._address = address
         self._pages = pages
+        self._told = told
         self._is_shared = is_shared
         self._server: _Server | None = None
 
     def open(self) -> None:
-        self._server = _Server(self._address, self._pages, is_shared=self._is_shared)
+        self._server = _Server(self._address, self._pages, self._told, is_shared=self._is_shared)
         serve = partial(self._server.serve_forever, LOOK_UP_SECONDS)
         threading.Thread(target=serve, name="internal-listener", daemon=True).start()
 

@@ -8,14 +8,20 @@ import psycopg
 
 from scaivault.kernel.errors import Unavailable
 from scaivault.storage.database import BoundedConnection, connect_arguments
+from scaivault.storage.standing import of_this_release
 
 ANSWER_SECONDS = 2.0
 # From a table of ours: an empty database takes transactions, but can serve nobody. The message is a record in the log
 # that changes no row: its transaction commits only when the disk (and a standby that is waited for) has it.
 _TAKE_A_TRANSACTION = """
-    SELECT pg_logical_emit_message(true, 'scaivault', '')
-        FROM authority_clock WHERE NOT current_setting('transaction_read_only')::boolean
+    SELECT (SELECT count(*) FROM _yoyo_migration WHERE migration_id = ANY(%(ours)s)),
+           pg_logical_emit_message(true, 'scaivault', '')
+      FROM authority_clock WHERE NOT current_setting('transaction_read_only')::boolean
 """
+
+
+class SchemaBehind(Exception):
+    """PostgreSQL answers, and lacks what this release needs: run 'scaivault server migrate'."""
 
 
 class _ProbeConnection(BoundedConnection):
@@ -34,11 +40,17 @@ class DatabaseProbe:
         self._connection: _ProbeConnection | None = None
 
     def check(self) -> None:
-        """Return if a transaction that may write commits: no standby's, no read-only server's. Else Unavailable."""
+        """Return if a transaction that may write commits: no standby's, no read-only server's. Else Unavailable.
+
+        SchemaBehind where all of it is well, but for the schema.
+        """
         started = time.perf_counter()
         with self._turn:
             try:
-                taken = self._connected().execute(_TAKE_A_TRANSACTION).fetchone()
+                ours = list(of_this_release())
+                taken = self._connected().execute(_TAKE_A_TRANSACTION, {"ours": ours}).fetchone()
+            except psycopg.errors.UndefinedTable as behind:
+                raise SchemaBehind from behind
             except psycopg.Error as failure:
                 self._drop()
                 raise Unavailable from failure
@@ -46,6 +58,8 @@ class DatabaseProbe:
                 self._observe(time.perf_counter() - started)
         if taken is None:
             raise Unavailable("PostgreSQL takes no writes.")
+        if taken[0] < len(ours):
+            raise SchemaBehind
 
     def close(self) -> None:
         with self._turn:

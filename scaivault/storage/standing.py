@@ -19,9 +19,11 @@ def standing(database: Database) -> tuple[int, int]:
     with database.session() as session:
         # The library's own table; the library would make it if it were not there, which is not ours to do here.
         applied = {row.migration_id for row in session.many(_Applied, "SELECT migration_id FROM _yoyo_migration")}
-    return len(_ours() & applied), len(_ours() - applied)
+    ours = of_this_release()
+    return len(ours & applied), len(ours - applied)
 
 
 @cache
-def _ours() -> frozenset[str]:
+def of_this_release() -> frozenset[str]:
+    """The names of all of them."""
     return frozenset(file.stem for file in MIGRATIONS.glob("*.sql"))

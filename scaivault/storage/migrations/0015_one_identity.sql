@@ -76,5 +76,5 @@ UPDATE tenants SET changed_at = now() WHERE changed_at > now() + interval '5 min
 UPDATE partners SET changed_at = now() WHERE changed_at > now() + interval '5 minutes';
 
 -- What processes have cached is of before.
-UPDATE authority_clock SET epoch = epoch + 1;
+UPDATE authority_clock SET epoch = epoch + 1 WHERE EXISTS (SELECT FROM tenants);
 UPDATE tenants SET authority_epoch = (SELECT epoch FROM authority_clock);

@@ -167,3 +167,10 @@ class TestTrace:
 
 def test_a_long_user_agent_is_cut():
     assert origin(user_agent="x" * 10_000).user_agent == "x" * MAX_USER_AGENT
+
+
+@pytest.mark.parametrize("value", ["skt_" + "a" * 43, "x.skt_abc", "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln"])
+def test_a_credential_in_the_wrong_header_is_not_kept_as_a_request_id(value):
+    kept = origin(request_id=value)
+    assert value not in kept.request_id
+    assert kept.request_id.startswith("req_")

@@ -44,9 +44,14 @@ def pages():
     return Pages()
 
 
+@pytest.fixture
+def told():
+    return []
+
+
 @pytest.fixture(params=["127.0.0.1", "::1"])
-def listener(request, pages):
-    listener = InternalListener((request.param, 0), pages.table())
+def listener(request, pages, told):
+    listener = InternalListener((request.param, 0), pages.table(), told=told.append)
     listener.open()
     yield listener
     pages.gate.set()
@@ -89,7 +94,8 @@ def test_anything_else_is_not_there(address, path):
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_nothing_can_be_done_to_it(address, method):
-    assert ask(address, "/v1/health", method)[0].status == 501
+    answer, body = ask(address, "/v1/health", method)
+    assert (answer.status, body) == (405, b"refused\n")
 
 
 def test_it_says_neither_what_it_is_made_of_nor_where(address):
@@ -97,9 +103,10 @@ def test_it_says_neither_what_it_is_made_of_nor_where(address):
     assert answer.headers["Server"].strip() == "scaivault"
 
 
-def test_a_page_that_fails_takes_its_connection_and_nothing_else(address, capsys):
-    with pytest.raises(http.client.RemoteDisconnected):
-        ask(address, "/broken")
+def test_a_page_that_fails_is_told_of_and_answered_in_a_word(address, told, capsys):
+    answer, body = ask(address, "/broken")
+    assert (answer.status, body) == (500, b"error\n")
+    assert [str(failure) for failure in told] == [PLANTED]
     assert ask(address, "/v1/health")[0].status == 200
     assert PLANTED not in "".join(capsys.readouterr())
 
@@ -146,6 +153,23 @@ def test_connections_are_bounded_and_come_free_again(address, pages):
             while client.recv(1_000):
                 pass
     assert ask(address, "/v1/health")[0].status == 200
+
+
+def test_who_says_nothing_does_not_keep_a_probe_out(address):
+    with contextlib.ExitStack() as stack:
+        for _ in range(3 * MOST_CONNECTIONS):
+            client = stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS))
+            client.sendall(b"GET /v1/hea")
+            assert ask(address, "/v1/health")[0].status == 200
+
+
+def test_what_is_no_request_is_refused_in_a_word(address):
+    with socket.create_connection(address, PATIENCE_SECONDS) as client:
+        client.sendall(b"GET /planted HTTP/9.9\r\n\r\n")
+        said = client.makefile("rb").read()
+    assert said.startswith(b"HTTP/1.0 ")
+    assert said.endswith(b"\r\n\r\nrefused\n")
+    assert b"planted" not in said
 
 
 def test_processes_share_the_port(address, pages):

@@ -60,8 +60,7 @@ def _asked(body: BatchBody) -> int:
 
 
 def _given(reply: BatchReply) -> int:
-    """Also a path that is answered with an error has been decided on and journalled, as if it had been asked alone."""
-    return len(reply.secrets) + len(reply.errors)
+    return len(reply.secrets)
 
 
 def collection_table(listing: ListService, batch: BatchService, cursors: Cursors, clock: Clock) -> Sequence[Route]:
