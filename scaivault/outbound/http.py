@@ -66,10 +66,10 @@ class DocumentFetcher:
         deadline = time.monotonic() + TOTAL_SECONDS
         try:
             self._check(question.url)
-            with _cut_off_after(TOTAL_SECONDS) as cut_off, requests.Session() as session:
+            with cut_off_after(TOTAL_SECONDS) as cut_off, requests.Session() as session:
                 session.trust_env = False
-                session.mount("http://", _WatchedAdapter(cut_off, self._egress))
-                session.mount("https://", _WatchedAdapter(cut_off, self._egress))
+                session.mount("http://", WatchedAdapter(cut_off, self._egress))
+                session.mount("https://", WatchedAdapter(cut_off, self._egress))
                 return _fetch(session, question, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
             raise NoDocument from failure
@@ -177,7 +177,7 @@ def _shut(connection: socket.socket) -> None:
 
 
 @contextmanager
-def _cut_off_after(seconds: float) -> Iterator[_CutOff]:
+def cut_off_after(seconds: float) -> Iterator[_CutOff]:
     cut_off = _CutOff()
     timer = threading.Timer(seconds, cut_off.end)
     timer.daemon = True
@@ -227,7 +227,7 @@ class _WatchedTlsConnection(_WatchedConnection, HTTPSConnection):
     pass
 
 
-class _WatchedAdapter(HTTPAdapter):
+class WatchedAdapter(HTTPAdapter):
     """Has every connection watched from its first byte on, before TLS and head."""
 
     def __init__(self, cut_off: _CutOff, egress: Egress | None) -> None:
