@@ -40,6 +40,8 @@ class Operation:
             ("<binding_id>", "binding_id"),
             ("<token_id>", "token_id"),
             ("<trust_id>", "trust_id"),
+            ("<webhook_id>", "webhook_id"),
+            ("<delivery_id>", "delivery_id"),
             ("<identity_id>", "identity_id"),
             ("<tenant_id>", "tenant_id"),
             ("<group_id>", "group_id"),
@@ -61,6 +63,8 @@ NOBODY = {
     "binding_id": f"bnd_{'0' * 32}",
     "token_id": f"tok_{'0' * 32}",
     "trust_id": f"trs_{'0' * 32}",
+    "webhook_id": f"wh_{'0' * 32}",
+    "delivery_id": f"del_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
     "tenant_id": "tnt_a",
     "group_id": "grp_nobody",
@@ -91,10 +95,19 @@ TRUST = {
     "identity_id": "sa:nobody",
     "scopes": ["secrets:list"],
 }
+WEBHOOK = {
+    "name": "a webhook that is tried",
+    "url": "https://receiver.example/hook",
+    "secret": "a-secret-that-only-the-receiver-knows",
+    "events": ["secret.created"],
+}
 FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["tenant_id"]}
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
+WEBHOOKS = "/v1/webhooks"
+ONE_WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
+ONE_DELIVERY = f"{ONE_WEBHOOK}/deliveries/<delivery_id>"
 
 SECRETS = (
     Operation("GET", "/v1/secrets", "secrets:list", "secrets"),
@@ -151,6 +164,15 @@ OPERATIONS = (
     Operation("GET", "/v1/identity/users/<user_id>/roles", "identity:read", "identity"),
     Operation("PUT", "/v1/identity/users/<user_id>/roles", "identity:admin", "identity", {"roles": []}),
     Operation("POST", "/v1/identity/webhooks/scaikey", SIGNED, "identity", {"event_id": "evt_x"}),
+    # Webhooks
+    Operation("GET", WEBHOOKS, "admin", "webhooks"),
+    Operation("POST", WEBHOOKS, "admin", "webhooks", WEBHOOK),
+    Operation("GET", ONE_WEBHOOK, "admin", "webhooks"),
+    Operation("PATCH", ONE_WEBHOOK, "admin", "webhooks", {"name": "another name"}),
+    Operation("DELETE", ONE_WEBHOOK, "admin", "webhooks"),
+    Operation("POST", f"{ONE_WEBHOOK}/test", "admin", "webhooks"),
+    Operation("GET", f"{ONE_WEBHOOK}/deliveries", "admin", "webhooks"),
+    Operation("POST", f"{ONE_DELIVERY}/redeliver", "admin", "webhooks"),
     # Audit
     Operation("GET", "/v1/audit/logs", "audit:read", "audit"),
     Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit"),

@@ -3,13 +3,11 @@
 import contextlib
 import threading
 
-import psycopg
 import pytest
 
 from scaivault.bootstrap import build_worker
-from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Address
-from tests.receiver import Receiver, answer, status
+from tests.receiver import Receiver
 
 SECRET = "planted-webhook-secret-0123456789abcdef"
 EVENTS = ["secret.created", "secret.updated", "secret.deleted"]
