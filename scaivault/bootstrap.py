@@ -71,6 +71,7 @@ from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.batch import BatchService
 from scaivault.features.secrets.service.data_keys import SecretDataKeys
+from scaivault.features.secrets.service.expiry import ExpiryWatch
 from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
@@ -110,6 +111,7 @@ KMS_DEADLINE_SECONDS = 5.0
 # thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
 DISPATCH_SECONDS = 0.4
 DELIVERY_SECONDS = 0.4
+EXPIRY_SECONDS = 15.0
 RETENTION_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 
@@ -515,12 +517,14 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     courier = _courier(settings, base, told, wake)
     heartbeat = Heartbeat(base.database, base.clock, worker_id)
     dispatcher = Dispatcher(base.database, base.clock, wake)
+    expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
     crew = Crew(
         [
             Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
             Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
             Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
+            Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
             Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
         ],
         told,

@@ -18,11 +18,12 @@ HIGHEST_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `DEV_DIR`, `PORT` and `OPS_PORT` say, over the environment we were started with."""
+    """What `DEV_DIR`, `PORT`, `OPS_PORT` and `WORKER_PORT` say, over the environment we were started with."""
 
     folder: Path
     port: int
     ops_port: int
+    worker_port: int
     environ: Mapping[str, str]
 
     @classmethod
@@ -31,7 +32,10 @@ class Plan:
         port, ops_port = _port(environ, "PORT", DEFAULT_PORT), _port(environ, "OPS_PORT", DEFAULT_OPS_PORT)
         if port == ops_port:
             raise DevFault(f"PORT and OPS_PORT are both {port}: choose two.")
-        return cls(Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute(), port, ops_port, environ)
+        worker_port = _port(environ, "WORKER_PORT", ops_port + 2 if ops_port + 2 <= HIGHEST_PORT else ops_port - 2)
+        if worker_port in (port, ops_port):
+            raise DevFault(f"WORKER_PORT is {worker_port}, like PORT or OPS_PORT: choose another.")
+        return cls(Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute(), port, ops_port, worker_port, environ)
 
     @property
     def logs(self) -> Path:
@@ -72,6 +76,7 @@ class Plan:
             "BASE_URL": f"http://{LOOPBACK}:{self.port}",
             "BIND_ADDRESS": f"{LOOPBACK}:{self.port}",
             "OPS_BIND_ADDRESS": f"{LOOPBACK}:{self.ops_port}",
+            "WORKER_OPS_BIND_ADDRESS": f"{LOOPBACK}:{self.worker_port}",
             "METRICS_DIR": str(self.folder / "metrics"),
         }
         fixed = {
@@ -84,7 +89,11 @@ class Plan:
 
     def require_free_ports(self) -> None:
         """DevFault, naming the variable, when somebody listens there already."""
-        for name, port in (("PORT", self.port), ("OPS_PORT", self.ops_port)):
+        for name, port in (
+            ("PORT", self.port),
+            ("OPS_PORT", self.ops_port),
+            ("WORKER_PORT", self.worker_port),
+        ):
             if not processes.port_is_free(LOOPBACK, port):
                 what = f"Port {port} is taken (or may not be opened)"
                 raise DevFault(

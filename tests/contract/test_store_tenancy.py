@@ -63,6 +63,8 @@ NOT_TOLD = {
     "events.remove_events_before": "a worker's tidying, by age alone",
     "events.remove_expired_secrets": "as above",
     "events.remove_hours_before": "as above",
+    "secrets.claim_due_notices": "a worker takes whichever are due, each row with its tenant",
+    "secrets.change_notices": "as above",
     "secrets.change_last_accessed": "many tenants' notes in one statement, each row with its tenant",
     "audit.add_entry": "the tenant is among the entry's fields, and a column of the statement",
     "audit.find_recorded": "the tenant is among the entry's fields and in the look-up it is given",

@@ -178,6 +178,64 @@ class TestWhatIsTold:
         assert told == [("secret.created",), ("secret.updated",)]
 
 
+class TestEnds:
+    """What nobody does: time passes."""
+
+    KINDS = ("secret.expiring", "secret.expired")
+
+    def pass_time(self, house, worker, **span):
+        house.clock.forward(**span)
+        worker.crew.wake("secret_expiry")
+
+    def test_each_threshold_is_told_once_and_the_end(self, house, ada, worker, receiver):
+        hook(ada, receiver, events=list(self.KINDS))
+        ada.write("app/db", options={"expires_in": "40d"})
+        for days, count in ((9, 0), (2, 1), (1, 1), (22, 2), (5, 3), (2, 4), (30, 4)):
+            self.pass_time(house, worker, days=days)
+            receiver.await_count(count)
+        told = [(each.event["event_type"], each.event["data"]) for each in receiver.received]
+        assert [data.get("threshold") for _, data in told] == ["30d", "7d", "1d", None]
+        assert [data.get("days_remaining") for _, data in told] == [29, 6, 1, None]
+        assert told[-1][0] == "secret.expired"
+        assert told[-1][1].keys() == {"expired_at", "version"}
+        assert receiver.received[0].event["identity_id"] == "system:expiry-watch"
+        assert receiver.received[0].event["path"] == "app/db"
+
+    def test_what_lives_shorter_than_a_threshold_is_not_told_of_at_once(self, house, ada, worker, receiver):
+        hook(ada, receiver, events=list(self.KINDS))
+        ada.write("app/db", options={"expires_in": "3d", "notify_before": ["10d", "2d", "90m"]})
+        assert ada.get("/v1/secrets/app/db:metadata").json["notify_before"] == ["10d", "2d", "90m"]
+        self.pass_time(house, worker, hours=30)
+        receiver.await_count(1)
+        self.pass_time(house, worker, hours=41)
+        receiver.await_count(2)
+        assert [each.event["data"]["threshold"] for each in receiver.received] == ["2d", "90m"]
+
+    def test_a_new_value_begins_anew_and_a_deleted_one_is_not_told_of(self, house, ada, worker, receiver):
+        hook(ada, receiver, events=[*self.KINDS, "secret.updated"])
+        ada.write("app/db", options={"expires_in": "2d"})
+        ada.write("app/gone", options={"expires_in": "2d"})
+        ada.delete("/v1/secrets/app/gone")
+        ada.patch("/v1/secrets/app/db:metadata", {"options": {"expires_in": "60d"}})
+        self.pass_time(house, worker, days=3)
+        ada.patch("/v1/secrets/app/db:metadata", {"metadata": {"owner": "team:a"}})
+        received = receiver.await_count(2)
+        assert [each.event["event_type"] for each in received] == ["secret.updated"] * 2
+
+    def test_what_is_due_is_stepped_over_where_nobody_listens(self, house, database_url, ada, worker):
+        ada.write("app/db", options={"expires_in": "2d"})
+        self.pass_time(house, worker, days=3)
+        waiting = threading.Event()
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            for _ in range(200):
+                due = connection.execute("SELECT notice_due_at FROM secrets WHERE path = 'app/db'").fetchone()
+                if due == (None,):
+                    break
+                waiting.wait(0.05)
+            assert due == (None,)
+            assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
 class TestFilters:
     @pytest.mark.parametrize(
         ("filters", "told"),

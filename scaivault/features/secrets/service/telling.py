@@ -1,9 +1,12 @@
 """What others hear of secrets: which, what became of it and by whom, and never what it says."""
 
+import math
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
-from scaivault.features.secrets.model import SealedVersion, Secret, tags_of
+from scaivault.features.secrets.model import Notice, SealedVersion, Secret, tags_of
 from scaivault.kernel.caller import Caller
+from scaivault.kernel.durations import spell_duration
 from scaivault.kernel.events import Event, EventType, Fact
 from scaivault.kernel.paths import SecretPath
 
@@ -64,21 +67,20 @@ def accessed(caller: Caller, found: SealedVersion) -> Event:
     )
 
 
-def expiring(caller: Caller, secret: Secret, days_remaining: int, threshold: str) -> Event:
-    return _about(
-        EventType.SECRET_EXPIRING,
-        caller,
-        secret,
-        expires_at=secret.expires_at,
-        days_remaining=days_remaining,
-        threshold=threshold,
-    )
-
-
-def expired(caller: Caller, secret: Secret) -> Event:
-    return _about(
-        EventType.SECRET_EXPIRED, caller, secret, expired_at=secret.expires_at, version=secret.current_version
-    )
+def ending(caller: Caller, notice: Notice, now: datetime) -> Event:
+    """That it will have expired before long, or has."""
+    threshold = notice.threshold_passed(now)
+    if threshold is None:
+        kind = EventType.SECRET_EXPIRED
+        facts: dict[str, Fact] = {"expired_at": notice.expires_at, "version": notice.current_version}
+    else:
+        kind = EventType.SECRET_EXPIRING
+        facts = {
+            "expires_at": notice.expires_at,
+            "days_remaining": math.ceil((notice.expires_at - now) / timedelta(days=1)),
+            "threshold": spell_duration(timedelta(seconds=threshold)),
+        }
+    return Event(kind, caller, SecretPath(notice.path), facts, notice.secret_type, tags_of(notice.metadata))
 
 
 def destroyed(caller: Caller, secret: Secret, versions: Sequence[int]) -> Event:
