@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from scaivault.dev import processes
@@ -11,14 +12,13 @@ from scaivault.dev.processes import DevFault
 LOOPBACK = "127.0.0.1"
 PARTNER, TENANT = "ptn_dev", "tnt_dev"
 DEFAULT_FOLDER = ".dev"
-DEFAULT_PORT = 8443
-DEFAULT_OPS_PORT = 9464
+DEFAULT_PORTS = {"PORT": 8443, "OPS_PORT": 9464, "WORKER_PORT": 9466}
 HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `DEV_DIR`, `PORT`, `OPS_PORT` and `WORKER_PORT` say, over the environment we were started with."""
+    """What `DEV_DIR` and the three ports say, over the environment we were started with."""
 
     folder: Path
     port: int
@@ -29,12 +29,11 @@ class Plan:
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Plan":
         """The plan, or DevFault about the first variable that makes no sense."""
-        port, ops_port = _port(environ, "PORT", DEFAULT_PORT), _port(environ, "OPS_PORT", DEFAULT_OPS_PORT)
-        if port == ops_port:
-            raise DevFault(f"PORT and OPS_PORT are both {port}: choose two.")
-        worker_port = _port(environ, "WORKER_PORT", ops_port + 2 if ops_port + 2 <= HIGHEST_PORT else ops_port - 2)
-        if worker_port in (port, ops_port):
-            raise DevFault(f"WORKER_PORT is {worker_port}, like PORT or OPS_PORT: choose another.")
+        ports = {name: _port(environ, name, default) for name, default in DEFAULT_PORTS.items()}
+        for (name, port), (other, other_port) in combinations(ports.items(), 2):
+            if port == other_port:
+                raise DevFault(f"{name} and {other} are both {port}: choose two.")
+        port, ops_port, worker_port = ports.values()
         return cls(Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute(), port, ops_port, worker_port, environ)
 
     @property
@@ -89,11 +88,7 @@ class Plan:
 
     def require_free_ports(self) -> None:
         """DevFault, naming the variable, when somebody listens there already."""
-        for name, port in (
-            ("PORT", self.port),
-            ("OPS_PORT", self.ops_port),
-            ("WORKER_PORT", self.worker_port),
-        ):
+        for name, port in zip(DEFAULT_PORTS, (self.port, self.ops_port, self.worker_port), strict=True):
             if not processes.port_is_free(LOOPBACK, port):
                 what = f"Port {port} is taken (or may not be opened)"
                 raise DevFault(

@@ -78,7 +78,13 @@ def raised() -> Iterator[Stage]:
     """All servers, answering; ended and forgotten afterwards."""
     with ExitStack() as stack:
         folder = _folder(stack)
-        plan = Plan(folder, processes.kept_port(folder / "api.port"), processes.kept_port(folder / "ops.port"), {})
+        plan = Plan(
+            folder,
+            processes.kept_port(folder / "api.port"),
+            processes.kept_port(folder / "ops.port"),
+            processes.kept_port(folder / "worker.port"),
+            {},
+        )
         make_folders(plan)
         database = postgres.start(folder / "postgres", plan.logs / "postgres.log", postgres.DURABLE)
         stack.callback(database.stop)

@@ -79,7 +79,7 @@ def dev(tmp_path):
 
 @pytest.fixture
 def ports():
-    return dict(zip(("PORT", "OPS_PORT"), map(str, free_ports(2)), strict=True))
+    return dict(zip(("PORT", "OPS_PORT", "WORKER_PORT"), map(str, free_ports(3)), strict=True))
 
 
 @pytest.fixture
@@ -134,6 +134,7 @@ def test_days_of_a_newcomer(dev, ports):
     env = first.env
     assert env["SCAIVAULT_URL"] == f"http://127.0.0.1:{ports['PORT']}"
     assert env["SCAIVAULT_OPS_URL"] == f"http://127.0.0.1:{ports['OPS_PORT']}"
+    assert env["SCAIVAULT_WORKER_URL"] == f"http://127.0.0.1:{ports['WORKER_PORT']}"
     assert {"SCAIVAULT_TOKEN", "SCAIVAULT_READER_TOKEN"} <= set(env)
     assert env["SCAIVAULT_TOKEN"] not in first.said
     assert modes(first.folder) == {}

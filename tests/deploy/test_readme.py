@@ -23,8 +23,8 @@ def test_every_shell_block_is_run_or_is_the_two_commands():
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme") / "dev"
-    port, ops_port = map(str, free_ports(2))
-    dev = Dev(folder, PORT=port, OPS_PORT=ops_port).await_words(READY)
+    port, ops_port, worker_port = map(str, free_ports(3))
+    dev = Dev(folder, PORT=port, OPS_PORT=ops_port, WORKER_PORT=worker_port).await_words(READY)
     try:
         yield run_blocks(folder)
     finally:

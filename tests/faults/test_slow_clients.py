@@ -17,8 +17,10 @@ PATIENCE_SECONDS = 60  # one worker may have got them all: 40 clients, 8 threads
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    port, ops_port = map(str, free_ports(2))
-    dev = Dev(tmp_path_factory.mktemp("slow") / "dev", PORT=port, OPS_PORT=ops_port).await_words(READY)
+    port, ops_port, worker_port = map(str, free_ports(3))
+    dev = Dev(
+        tmp_path_factory.mktemp("slow") / "dev", PORT=port, OPS_PORT=ops_port, WORKER_PORT=worker_port
+    ).await_words(READY)
     yield int(port)
     dev.end(signal.SIGTERM)
 
