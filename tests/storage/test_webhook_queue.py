@@ -86,6 +86,16 @@ class TestPaths:
             deliveries.change_followers(tx, TENANT, HOOK, ["app/db"], NOW)
         assert [each.id for each in due(database)] == ["del_0000", "del_0001", "del_0003", "del_0004"]
 
+    def test_what_waited_for_something_that_was_forgotten_is_not(self, database):
+        for number in range(3):
+            queue_up(database, number)
+        with database.session() as session:
+            session.run("DELETE FROM events WHERE id LIKE '%%_0000'")
+        assert due(database) == []
+        with database.transaction() as tx:
+            assert deliveries.change_left_behind(tx, TENANT, HOOK, NOW) == 1
+        assert [each.id for each in due(database)] == ["del_0001"]
+
     def test_behind_one_that_has_failed_for_long_nobody_waits(self, database, database_url):
         queue_up(database, 0)
         with psycopg.connect(database_url, autocommit=True) as connection:
@@ -108,7 +118,14 @@ class TestAttempts:
         for wait, pause in zip(waits, (30, 120, 600, 1_800, 7_200), strict=True):
             assert 0.9 * pause <= wait.total_seconds() <= 1.1 * pause
         assert step_after(BAD, 5, NOW).status is DeliveryStatus.FAILED
-        assert [step_after(BAD, attempts, NOW).frees_its_path for attempts in range(6)] == [False] * 3 + [True] * 3
+        assert [step_after(BAD, attempts, NOW).frees_its_path for attempts in range(6)] == [
+            *[False] * 3,
+            True,
+            *[False] * 2,
+        ]
+        assert step_after(OK, 0, NOW).frees_its_path
+        assert step_after(OK, 3, NOW).frees_its_path
+        assert not step_after(OK, 4, NOW).frees_its_path
         for code, is_success in ((199, False), (200, True), (204, True), (299, True), (302, False), (500, False)):
             assert Outcome(code, None, 1.0).is_success is is_success
 

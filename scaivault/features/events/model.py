@@ -212,7 +212,9 @@ class Step:
 
     @property
     def frees_its_path(self) -> bool:
-        return self.status is not DeliveryStatus.PENDING or self.attempts >= ORDERED_ATTEMPTS
+        """Whether what waits behind it may go now; once, when it ends or when it has been waited for long enough."""
+        has_ended = self.status is not DeliveryStatus.PENDING
+        return self.attempts == ORDERED_ATTEMPTS or (has_ended and self.attempts < ORDERED_ATTEMPTS)
 
 
 def step_after(outcome: Outcome, attempts_before: int, now: datetime) -> Step:

@@ -149,10 +149,13 @@ class Courier:
     def _release(self, lane: Lane, lease: str, not_before: datetime | None) -> None:
         with self._database.transaction() as tx:
             if lanes.claim_lane(tx, lane.tenant_id, lane.webhook_id) is not None:
-                due_at = self._next_due(tx, lane, not_before)
+                due_at = self._next_due(tx, lane)
+                if due_at is not None and not_before is not None:
+                    due_at = max(due_at, not_before)
                 lanes.change_released(tx, lane.tenant_id, lane.webhook_id, lease, due_at)
 
-    @staticmethod
-    def _next_due(tx: Session, lane: Lane, not_before: datetime | None) -> datetime | None:
+    def _next_due(self, tx: Session, lane: Lane) -> datetime | None:
         due_at = lanes.find_next_attempt(tx, lane.tenant_id, lane.webhook_id)
-        return max(due_at, not_before) if due_at is not None and not_before is not None else due_at
+        if due_at is None and queue.change_left_behind(tx, lane.tenant_id, lane.webhook_id, self._clock.now()):
+            return self._clock.now()
+        return due_at

@@ -124,6 +124,26 @@ def change_followers(tx: Session, tenant_id: str, webhook_id: str, paths: Sequen
     )
 
 
+def change_left_behind(tx: Session, tenant_id: str, webhook_id: str, now: datetime) -> int:
+    """Let the first of each path go, where all that is left waits: what they waited for was forgotten for its age."""
+    return tx.run(
+        """
+        UPDATE webhook_deliveries AS deliveries
+           SET next_attempt_at = %(now)s
+          FROM (SELECT DISTINCT ON (path) id
+                  FROM webhook_deliveries AS waiting
+                 WHERE waiting.tenant_id = %(tenant_id)s AND waiting.webhook_id = %(webhook_id)s
+                   AND status = 'pending' AND path IS NOT NULL AND next_attempt_at IS NULL
+                 ORDER BY path, sequence) AS first
+         WHERE deliveries.tenant_id = %(tenant_id)s AND deliveries.webhook_id = %(webhook_id)s
+           AND deliveries.id = first.id
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        now=now,
+    )
+
+
 def add_to_hour(
     tx: Session, tenant_id: str, webhook_id: str, hour: datetime, succeeded: int, failed: int, milliseconds: float
 ) -> None:
