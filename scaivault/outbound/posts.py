@@ -1,12 +1,15 @@
 """Telling another system something: bounded in time, to where we may go, and the answer's status is all that counts."""
 
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.exceptions import HTTPError
 
 from scaivault.kernel.errors import VaultError
@@ -41,8 +44,16 @@ class Poster:
     cookie, proxy, password or connection kept. What comes back is read so far as is polite, and thrown away.
     """
 
-    def __init__(self, egress: Egress, *, plain_http_is_allowed: bool, total_seconds: float = TOTAL_SECONDS) -> None:
+    def __init__(
+        self,
+        egress: Egress,
+        *,
+        plain_http_is_allowed: bool,
+        total_seconds: float = TOTAL_SECONDS,
+        tls: Callable[[], ssl.SSLContext] | None = None,
+    ) -> None:
         self._egress = egress
+        self._tls = cache(tls or _usual_authorities)
         self._plain_http_is_allowed = plain_http_is_allowed
         self._total_seconds = total_seconds
 
@@ -65,7 +76,7 @@ class Poster:
         with cut_off_after(self._total_seconds) as cut_off, requests.Session() as session:
             session.trust_env = False
             session.mount("http://", WatchedAdapter(cut_off, self._egress))
-            session.mount("https://", WatchedAdapter(cut_off, self._egress))
+            session.mount("https://", WatchedAdapter(cut_off, self._egress, self._tls()))
             with session.post(
                 url,
                 data=body,
@@ -74,8 +85,15 @@ class Poster:
                 allow_redirects=False,
                 stream=True,
             ) as response:
+                if time.monotonic() >= deadline:
+                    # What was cut off looks to the parser like a head that has come to its end.
+                    raise requests.Timeout
                 _read_politely(response, deadline)
                 return response.status_code
+
+
+def _usual_authorities() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
 
 
 def _read_politely(response: requests.Response, deadline: float) -> None:

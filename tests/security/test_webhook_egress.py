@@ -2,15 +2,22 @@
 
 import contextlib
 import socket
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from scaivault.features.events.errors import InvalidWebhook
 from scaivault.features.events.service.addresses import Addresses
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.posts import Failure, Poster
+from tests.issuer import ec_key
 from tests.receiver import Receiver, status
 
 CLOSED = Egress((), loopback_is_allowed=False)
@@ -197,3 +204,40 @@ def test_a_receiver_that_drips_or_is_silent_is_cut_off(beginning):
         over.set()
         thread.join()
     assert (answer.status, answer.failure) == (None, Failure.TIMEOUT)
+
+
+class TestTls:
+    @pytest.fixture
+    def bundle(self, receiver, tmp_path):
+        """The receiver speaks TLS as receiver.example; the authority that says so."""
+        key, subject = ec_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver.example")])
+        now = datetime.now(UTC)  # noqa: TID251 - TLS looks at the real clock
+        day = timedelta(days=1)
+        certificate = (
+            x509.CertificateBuilder(subject, subject, key.public_key(), 1, now - day, now + day)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("receiver.example")]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        file, bundle = tmp_path / "server.pem", tmp_path / "bundle.pem"
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+        bundle.write_bytes(certificate.public_bytes(Encoding.PEM))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(file)
+        receiver._server.socket = context.wrap_socket(receiver._server.socket, server_side=True)
+        return bundle
+
+    @pytest.mark.parametrize(
+        ("name", "is_trusted", "arrives"),
+        [("receiver.example", True, True), ("other.example", True, False), ("receiver.example", False, False)],
+    )
+    def test_the_certificate_must_be_the_names_and_of_an_authority_that_is_trusted(
+        self, receiver, bundle, name, is_trusted, arrives
+    ):
+        tls = {"tls": lambda: ssl.create_default_context(cafile=str(bundle))} if is_trusted else {}
+        guard = Rebinding(["127.0.0.1"] * 2)
+        guard._allowed = (ip_network("127.0.0.1/32"),)
+        poster = Poster(guard, plain_http_is_allowed=False, **tls)
+        answer = poster.post(f"https://{name}:{receiver.port}/", b"{}", {})
+        assert (answer.status == 200) is arrives
+        assert len(receiver.received) == arrives
