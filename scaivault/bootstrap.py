@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
@@ -496,7 +497,8 @@ class WorkerServices:
         """Finish what is under way and give back what was claimed; False if that took longer."""
         has_ended = self.crew.close(within_seconds)
         self.courier.close()
-        self.heartbeat.stop()
+        with suppress(VaultError):  # a database that is away will miss this worker by itself
+            self.heartbeat.stop()
         self.internal.close()
         self.system.close()
         self.database.close()

@@ -109,6 +109,10 @@ class Site:
             assert [event_id for event_id in first if event_id in set(on_path)] == on_path
         ended = self.rows("SELECT count(*) FROM audit_log WHERE action = 'webhook_delivery' AND success")
         assert ended == [(len(committed),)]
+        told = (self.folder / "worker.log").read_text()
+        assert "worker_started" in told
+        assert SECRET not in told
+        assert self.receiver.url not in told
         return len(received) - len(committed)
 
 
