@@ -1,10 +1,12 @@
-# The API, as an unprivileged user on a read-only root file system. Mount something writable on /tmp, nothing else.
+# The API and, as `python -m exporter`, the exporter, as an unprivileged user on a read-only root file system. Mount
+# something writable on /tmp, nothing else.
 # tests/deploy/test_wheel.py runs the COPY and RUN steps of the first stage outside of Docker, and then the CMD.
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY constraints.txt pyproject.toml setup.cfg README.md LICENSE ./
 COPY scaivault ./scaivault
+COPY exporter ./exporter
 RUN python3 -m venv /opt/scaivault
 RUN /opt/scaivault/bin/pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt .
 
@@ -13,5 +15,5 @@ COPY --from=build /opt/scaivault /opt/scaivault
 # LOGNAME: the migrations' log asks for a user name, and the number that an orchestrator picks has none.
 ENV PATH=/opt/scaivault/bin:$PATH LOGNAME=scaivault PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
-EXPOSE 8443 9464
+EXPOSE 8443 9464 9465
 CMD ["scaivault", "server", "run"]

@@ -19,6 +19,16 @@ class _SyncFlask(Flask):
 
 def create_app(services: Services) -> Flask:
     """A WSGI application over services that need not be open yet."""
+    app = _application(services)
+    if services.tracing is not None:
+        from scaivault.edge.tracing import Doors, instrumented  # noqa: PLC0415 - loads the Flask instrumentation
+
+        traced = instrumented(_application(services), services.tracing)
+        app.wsgi_app = Doors(app.wsgi_app, traced.wsgi_app, services.tracing)  # type: ignore[method-assign]
+    return app
+
+
+def _application(services: Services) -> Flask:
     app = _SyncFlask("scaivault", static_folder=None)
     # One address, one spelling: nothing is merged, redirected or guessed on the way to a policy.
     app.url_map.merge_slashes = False
@@ -27,5 +37,5 @@ def create_app(services: Services) -> Flask:
     context = RequestContext(services.origins, services.instruments, services.log, categories(services.tables))
     context.install(app)
     for table in services.tables:
-        app.register_blueprint(blueprint(table, services.authenticate, services.on_refusal))
+        app.register_blueprint(blueprint(table, services.limits, services.on_refusal))
     return app

@@ -6,14 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 from scaivault.crypto.cursors import CursorSigner
 from scaivault.crypto.envelope import Envelope
 from scaivault.crypto.jwt.verification import Audience
 from scaivault.crypto.keyring import KeyRing
-from scaivault.crypto.kms.local import LocalKeys
-from scaivault.crypto.kms.resilient import ResilientKeys
+from scaivault.crypto.kms.providers import key_service
 from scaivault.crypto.kms.succession import Succession
 from scaivault.crypto.kms.timed import TimedKeys
 from scaivault.crypto.probe import KeyProbe
@@ -21,9 +20,11 @@ from scaivault.crypto.rotation import KeyRotation
 from scaivault.crypto.store import RotatingKeys
 from scaivault.crypto.tokens import TokenHasher
 from scaivault.edge.context import Log
-from scaivault.edge.dispatch import Authenticate, OnRefusal
+from scaivault.edge.detail import Detail, Facts, JobTimes
+from scaivault.edge.dispatch import OnRefusal
 from scaivault.edge.health import Check, Readiness
-from scaivault.edge.internal import InternalListener
+from scaivault.edge.limits import Limits
+from scaivault.edge.metrics import ClusterSeries
 from scaivault.edge.openapi import document
 from scaivault.edge.origin import Origins
 from scaivault.edge.pages import Cursors
@@ -31,7 +32,7 @@ from scaivault.edge.routes import Routes
 from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
-from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.audit.service import AuditJournal, AuditService, has_next_month
 from scaivault.features.directory import jobs as directory_jobs
 from scaivault.features.directory import routes as directory_routes
 from scaivault.features.directory.service.browsing import BrowseService
@@ -39,7 +40,7 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.reconciliation import SyncRunner
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.directory.service.source import ScaiKeyDirectory
-from scaivault.features.directory.service.syncs import SyncService
+from scaivault.features.directory.service.syncs import SyncService, count_queued
 from scaivault.features.events import jobs as event_jobs
 from scaivault.features.events import routes as event_routes
 from scaivault.features.events.service.addresses import Addresses
@@ -52,6 +53,8 @@ from scaivault.features.events.service.retention import Retention
 from scaivault.features.events.service.secrets import WebhookSecrets
 from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.webhooks import WebhookService
+from scaivault.features.generators import routes as generator_routes
+from scaivault.features.generators.service.policies import SecretPolicyService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.authenticator import Authenticator
 from scaivault.features.identity.service.exchange import ExchangeService
@@ -77,37 +80,53 @@ from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller
+from scaivault.kernel.calls import Listeners, OnCall
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.paths import SecretPath
-from scaivault.kernel.ports import Clock, Guard, KeyService
+from scaivault.kernel.ports import Buckets, Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
+from scaivault.observability.catalogue.vocabulary import API, WORKER
+from scaivault.observability.exposition import append
 from scaivault.observability.instruments import Instruments
+from scaivault.observability.listener import InternalListener
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
 from scaivault.outbound.posts import Poster
-from scaivault.settings import RootKey, Settings
+from scaivault.outbound.sessions import plain_session
+from scaivault.ratelimit.buckets import RedisBuckets
+from scaivault.ratelimit.local import LocalBuckets
+from scaivault.ratelimit.surviving import SurvivingBuckets
+from scaivault.settings import Settings
+from scaivault.storage.blackboard import Blackboard
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs, await_heard
 from scaivault.storage.probe import DatabaseProbe
-from scaivault.storage.redis import RedisProbe
+from scaivault.storage.redis import RedisCalls, RedisProbe
+from scaivault.storage.standing import standing
 from scaivault.workers.duties import Crew, Duty
 from scaivault.workers.heartbeat import Heartbeat
 from scaivault.workers.periodic import Job, Periodic
 
-Given = TypeVar("Given")
+if TYPE_CHECKING:
+    from scaivault.observability.traces.tracing import Tracing
+
 VERSION = installed_version("scaivault")
 REVISION = "unknown"
 MOST_TENANT_KEYS = 10_000
 ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
 POOL_GAUGES_SECONDS = 5.0
+METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
 READINESS_SECONDS = 1.0
-KMS_DEADLINE_SECONDS = 5.0
+CLUSTER_SECONDS = 0.1
+REDIS_MENDING_SECONDS = 0.5
+SECOND_LOOKS_PER_MINUTE = 1_200
 # How long a worker rests when there was nothing to do. Two short statements a rest, by indexes on what is due, are a
 # thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
 DISPATCH_SECONDS = 0.4
@@ -122,7 +141,8 @@ class Services:
     """All that a door needs. Nothing is connected before `open`, so that nothing crosses a fork."""
 
     tables: Sequence[Routes]
-    authenticate: Authenticate
+    authenticator: Authenticator
+    limits: Limits
     on_refusal: OnRefusal
     origins: Origins
     instruments: Instruments
@@ -131,44 +151,74 @@ class Services:
     policies: PolicyService
     rotation: KeyRotation
     database: Database
+    aside: Database
     system: SystemPages
     upkeep: Periodic
     watch: Periodic
     syncing: Periodic
+    redis: RedisCalls
+    mending: Periodic
     internal: InternalListener
+    on_state: Callable[[str], None]
+    tracing: "Tracing | None"
 
     def open(self) -> None:
         """Connect: enough for a command that does one thing and ends."""
         self.database.open()
+        self.aside.open()
 
     def close(self) -> None:
         self.system.close()
+        self.aside.close()
         self.database.close()
 
     def start(self) -> None:
         """Connect, and begin what a serving process does beside requests."""
+        self.on_state("starting")
+        if self.tracing is not None:
+            self.tracing.open()
         self.open()
+        self.redis.open()
+        self.mending.open()
         self.upkeep.open()
+        self.system.look()  # before anybody can ask: one who has seen nothing must not answer beside those who have
         self.watch.open()
         self.syncing.open()
         self.internal.open()
+        self.on_state("serving")
+
+    def leave(self, is_replaced: bool) -> None:
+        """Turn probes away: those of others who serve in our place must not meet us, all others are told."""
+        self.on_state("draining")
+        if is_replaced:
+            self.internal.close()
+        else:
+            self.system.drain()
 
     def stop(self) -> None:
-        self.internal.close()
+        """End; probes are answered to the last."""
+        self.system.drain()
         self.syncing.close()
         self.watch.close()
         self.upkeep.close()
+        self.mending.close()
+        self.redis.close()
         self.close()
+        self.internal.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
 
 @dataclass(frozen=True)
 class _Base:
     """What every feature stands on."""
 
+    listeners: Listeners
     instruments: Instruments
     log: Log
     clock: Clock
     database: Database
+    aside: Database
     epochs: Epochs
     kms: KeyService
     ring: KeyRing
@@ -177,6 +227,9 @@ class _Base:
     outbox: EventOutbox
     guard: PolicyGuard
     webhook_secrets: WebhookSecrets
+
+    def job_failed(self, job: str, failure: Exception) -> None:
+        self.log("warn", "upkeep_failed", failure, job=job)
 
     @cached_property
     def hasher(self) -> Callable[[], TokenHasher]:
@@ -193,22 +246,33 @@ def build(
     clock: Clock | None = None,
     kms: KeyService | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    buckets: Buckets | None = None,
 ) -> Services:
-    """Everything, wired. A test passes its own clocks or KMS; `monotonic` is by what the issuer's keys grow old."""
-    base = _base(settings, clock or SystemClock(), kms or _kms(settings))
+    """Everything, wired. A test passes its own clocks, KMS or buckets; the issuer's keys grow old by `monotonic`."""
+    tracing = _tracing(settings)
+    base = _base(settings, clock or SystemClock(), kms or _kms(settings), _listeners(tracing))
     tenancy = Tenancy(base.database)
     authenticator = _authenticator(settings, base, tenancy, monotonic)
+    redis = RedisCalls(
+        settings.redis_url.get_secret_value(),
+        settings.web_threads,
+        base.instruments.observe_redis,
+        base.listeners.redis,
+    )
+    limits = _limits(base, authenticator, buckets or _buckets(settings, base, redis))
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
     policies = PolicyService(base.database, base.journal, base.outbox, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
     notes = AccessNotes(base.database)
     runner = _sync_runner(settings, base)
     syncs = SyncService(base.database, base.journal, base.guard, tenancy, base.clock, is_configured=runner is not None)
-    system = _system(settings, base)
+    upkeep, syncing = _upkeep(base, notes, audit), Periodic(_sync_jobs(settings, syncs, runner), base.job_failed)
+    system = _system(settings, base, [upkeep, syncing])
     tables: list[Routes] = [
         _secrets(base, base.guard, notes),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
         policy_routes.routes(policies, base.cursors),
+        generator_routes.routes(SecretPolicyService(base.database, base.journal, base.guard, base.clock), base.cursors),
         _identity(settings, base, tokens, monotonic),
         _directory(settings, base, tenancy, syncs),
         audit_routes.routes(audit, base.cursors),
@@ -216,20 +280,10 @@ def build(
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
 
-    def failed(job: str, failure: Exception) -> None:
-        base.log("warn", "upkeep_failed", failure, job=job)
-
-    upkeep = Periodic(
-        [
-            Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
-            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(_gauge_pool, base)),
-            Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
-        ],
-        failed,
-    )
     return Services(
         tables=tables,
-        authenticate=authenticator.authenticate,
+        authenticator=authenticator,
+        limits=limits,
         on_refusal=partial(_journal_refusal, base.journal),
         origins=Origins(settings.trusted_proxies),
         instruments=base.instruments,
@@ -238,19 +292,53 @@ def build(
         policies=policies,
         rotation=base.rotation,
         database=base.database,
+        aside=base.aside,
         system=system,
         upkeep=upkeep,
-        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look)], failed),
-        syncing=Periodic(_sync_jobs(settings, syncs, runner), failed),
+        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed),
+        syncing=syncing,
+        redis=redis,
+        mending=Periodic([Job("redis", REDIS_MENDING_SECONDS, redis.mend, is_owed_at_end=False)], base.job_failed),
         internal=InternalListener((settings.ops_bind_address.host, settings.ops_bind_address.port), system.internal()),
+        on_state=base.instruments.set_state,
+        tracing=tracing,
     )
 
 
-def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
-    instruments = Instruments(version=VERSION, revision=REVISION)
-    database = Database(settings.database_url.get_secret_value(), settings.database_pool_size, instruments.observe_db)
+def _tracing(settings: Settings) -> "Tracing | None":
+    """What makes spans, where there is a collector to send them to. Nothing is loaded for it where there is none."""
+    endpoint = settings.otel_exporter_otlp_endpoint
+    if endpoint is None:
+        return None
+    from scaivault.observability.traces.sampling import Sampling  # noqa: PLC0415 - as the next
+    from scaivault.observability.traces.tracing import (  # noqa: PLC0415 - the SDK costs a start 0.1 s and 8 MB
+        Collector,
+        Service,
+        Tracing,
+    )
+
+    return Tracing(
+        Service(settings.otel_service_name, VERSION),
+        Collector(endpoint, settings.otlp_headers, settings.otel_exporter_otlp_certificate),
+        Sampling(settings.traces_sample_ratio),
+        plain_session,
+        logs.logger("scaivault.traces"),
+    )
+
+
+def _listeners(tracing: "Tracing | None") -> Listeners:
+    if tracing is None:
+        return Listeners()
+    return Listeners(tracing.database, tracing.redis, tracing.kms, tracing.outbound)
+
+
+def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listeners, kind: str = API) -> _Base:
+    instruments = Instruments(version=VERSION, revision=REVISION, kind=kind)
+    url = settings.database_url.get_secret_value()
+    database = Database(url, settings.database_pool_size, instruments.observe_db, listeners.database)
     epochs = Epochs(database)
-    roots = Succession(_timed(kms, instruments), _previous_kms(settings, instruments))
+    on_kms = listeners.kms
+    roots = Succession(_timed(kms, instruments, on_kms), _previous_kms(settings, instruments, on_kms))
     journal = AuditJournal(database, clock, instruments.observe_audit)
     outbox = EventOutbox(database, epochs, clock)
     keys = RotatingKeys(database, journal)
@@ -265,10 +353,13 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
     )
     webhook_secrets = WebhookSecrets(database, Envelope(ring))
     return _Base(
+        listeners=listeners,
         instruments=instruments,
         log=logs.logger("scaivault.request"),
         clock=clock,
         database=database,
+        # For questions about health, which must not wait for requests nor they for it.
+        aside=Database(url, 1, instruments.observe_db, kept=0),
         epochs=epochs,
         kms=roots.active,
         ring=ring,
@@ -288,11 +379,23 @@ def _base(settings: Settings, clock: Clock, kms: KeyService) -> _Base:
     )
 
 
+def _upkeep(base: _Base, notes: AccessNotes, audit: AuditService) -> Periodic:
+    return Periodic(
+        [
+            Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
+            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(_gauge_pool, base)),
+            Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
+            Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
+        ],
+        base.job_failed,
+    )
+
+
 def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic: Callable[[], float]) -> Authenticator:
     on_cache = partial(base.instruments.cache_request, "token")
     web_tokens = None
     if settings.scaikey_url is not None:
-        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+        fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
         source = KeySource(fetcher, settings.scaikey_url, settings.scaikey_jwks_url)
         web_tokens = WebTokens(
             base.database,
@@ -307,19 +410,33 @@ def _authenticator(settings: Settings, base: _Base, tenancy: Tenancy, monotonic:
     )
 
 
+def _buckets(settings: Settings, base: _Base, redis: RedisCalls) -> Buckets:
+    limits = {RateCategory[name]: limit for name, limit in settings.rate_limits.items()}
+    return SurvivingBuckets(RedisBuckets(redis, limits), LocalBuckets(limits), base.instruments.rate_limited_locally)
+
+
+def _limits(base: _Base, authenticator: Authenticator, buckets: Buckets) -> Limits:
+    second_looks = LocalBuckets({RateCategory.FAILED_AUTH: SECOND_LOOKS_PER_MINUTE})
+    return Limits(buckets, second_looks, authenticator, base.clock, base.instruments.rate_limit_hit)
+
+
 def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: Callable[[], float]) -> Routes:
+    egress = _egress(settings)
     trusts = TrustService(
-        base.database, base.journal, base.guard, base.clock, plain_http_is_allowed=settings.development
+        base.database,
+        base.journal,
+        base.guard,
+        base.clock,
+        plain_http_is_allowed=settings.development,
+        is_closed=egress.is_closed_literally,
     )
     issuers = TrustedIssuers(
-        DocumentFetcher(
-            plain_http_is_allowed=settings.development,
-            egress=_egress(settings),
-        ),
+        DocumentFetcher(plain_http_is_allowed=settings.development, egress=egress, on_call=base.listeners.outbound),
         monotonic,
         partial(base.log, "warn", "trusted_keys_not_fetched"),
     )
-    exchange = ExchangeService(base.database, base.journal, issuers, base.hasher, base.clock)
+    log = partial(base.log, "warn", "exchange_refused", None)
+    exchange = ExchangeService(base.database, base.journal, issuers, base.hasher, base.clock, log)
     return identity_routes.routes(tokens, trusts, exchange, base.cursors)
 
 
@@ -334,55 +451,26 @@ def _gauge_pool(base: _Base) -> None:
     base.instruments.set_pool(base.database.size, base.database.available)
 
 
+def _settle_metrics(base: _Base) -> None:
+    """A folder that is full costs no request, and is told once."""
+    if (failure := base.instruments.settle()) is not None:
+        base.log("warn", "metrics_kept_in_memory", failure)
+
+
 def _kms(settings: Settings) -> KeyService:
-    return _key_service(settings.root_key, development=settings.development)
+    return key_service(settings.root_key, development=settings.development)
 
 
-def _key_service(root: RootKey, *, development: bool) -> KeyService:
-    match root.provider:
-        case "local":
-            return LocalKeys(_given(root.local_key_file), development=development)
-        case "aws":
-            return _aws(root)
-        case "pkcs11":
-            return _pkcs11(root)
-
-
-def _aws(root: RootKey) -> KeyService:
-    from scaivault.crypto.kms import aws  # noqa: PLC0415 - boto3 costs a worker 20 MB
-
-    keys = aws.AwsKeys(_given(root.key_id), signing_key_arn=root.signing_key_id, endpoint_url=root.endpoint_url)
-    return ResilientKeys(keys, attempt_seconds=aws.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
-
-
-def _pkcs11(root: RootKey) -> KeyService:
-    from scaivault.crypto.kms import pkcs11  # noqa: PLC0415 - native code, loaded only where there is a token
-
-    keys = pkcs11.Pkcs11Keys(
-        _given(root.pkcs11_library),
-        _given(root.pkcs11_token_label),
-        _given(root.pkcs11_pin_file),
-        _given(root.pkcs11_key_label),
-    )
-    return ResilientKeys(keys, attempt_seconds=pkcs11.ATTEMPT_SECONDS, deadline_seconds=KMS_DEADLINE_SECONDS)
-
-
-def _given(setting: Given | None) -> Given:
-    """What Settings demands of the provider that is set."""
-    if setting is None:
-        raise ValueError("settings let a KMS_PROVIDER pass without what it needs")
-    return setting
-
-
-def _previous_kms(settings: Settings, instruments: Instruments) -> KeyService | None:
+def _previous_kms(settings: Settings, instruments: Instruments, on_call: OnCall) -> KeyService | None:
     """The service of the root key that is being replaced, while there is one."""
     if settings.previous_root_key is None:
         return None
-    return _timed(_key_service(settings.previous_root_key, development=settings.development), instruments)
+    previous = key_service(settings.previous_root_key, development=settings.development)
+    return _timed(previous, instruments, on_call)
 
 
-def _timed(kms: KeyService, instruments: Instruments) -> KeyService:
-    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed)
+def _timed(kms: KeyService, instruments: Instruments, on_call: OnCall) -> KeyService:
+    return TimedKeys(kms, instruments.observe_kms, instruments.kms_failed, on_call)
 
 
 def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
@@ -408,7 +496,7 @@ def _sync_runner(settings: Settings, base: _Base) -> SyncRunner | None:
     url, client_id, secret = settings.scaikey_url, settings.scaikey_client_id, settings.scaikey_client_secret
     if url is None or client_id is None or secret is None:
         return None
-    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development)
+    fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
     source = ScaiKeyDirectory(fetcher, url, client_id, Redacted(secret.get_secret_value().encode()))
     return SyncRunner(base.database, base.journal, base.clock, source)
 
@@ -507,7 +595,7 @@ class WorkerServices:
 
 def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = None) -> WorkerServices:
     """A worker, wired; `worker_id` is like no other's."""
-    base = _base(settings, clock or SystemClock(), _kms(settings))
+    base = _base(settings, clock or SystemClock(), _kms(settings), Listeners(), WORKER)
     base.instruments.make_worker_series()
     told = _Told(base)
     bells: list[Crew] = []
@@ -532,7 +620,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
         told,
     )
     bells.append(crew)
-    system = _system(settings, base)
+    system = _system(settings, base, [])
     address = settings.worker_ops_bind_address
     return WorkerServices(
         database=base.database,
@@ -562,40 +650,56 @@ def _courier(settings: Settings, base: _Base, told: _Told, on_free: Callable[[],
     )
 
 
-def _system(settings: Settings, base: _Base) -> SystemPages:
+def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> SystemPages:
     instruments = base.instruments
     database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
-    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis)
-    keys = KeyProbe(base.kms, Envelope(base.ring))
+    redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis, base.listeners.redis)
+    keys = KeyProbe(base.kms, Envelope(base.ring), base.ring.check_root)
+    board = Blackboard(settings.redis_url.get_secret_value(), CLUSTER_SECONDS, instruments.observe_redis)
+    cluster = ClusterSeries(board, CLUSTER_SECONDS)
 
-    def facts() -> dict[str, dict[str, object]]:
-        return {
-            "database": {"pool_size": base.database.size, "pool_available": base.database.available},
-            "redis": {"memory_used_mb": redis.memory_used_mb()},
-            "encryption": {
-                "key_status": keys.state.value,
-                "key_id": base.kms.key_id,
-                "last_rotation": base.rotation.last_finished(),
-            },
-        }
+    readiness = Readiness(
+        {
+            "database": Check(database.check, deadline_seconds=0.5),
+            "redis": Check(redis.check, deadline_seconds=0.5),
+            "encryption": Check(keys.check, deadline_seconds=1.0),
+        },
+        on_close=(database.close, redis.close, cluster.close),
+    )
+    facts = Facts(
+        pool=lambda: (base.database.size, base.database.available),
+        key_status=lambda: keys.state.value,
+        append_seconds=lambda: base.journal.last_append_seconds,
+        jobs=partial(_job_times, periodic),
+        redis_memory_mb=redis.memory_used_mb,
+        key_id=lambda: base.kms.key_id,
+        last_rotation=RotatingKeys(base.aside, base.journal).last_finished,
+        has_next_month=partial(has_next_month, base.aside),
+        migrations=partial(standing, base.aside),
+        queued_syncs=partial(count_queued, base.aside),
+        workers=instruments.workers,
+        exporter_last_seen=cluster.last_seen,
+    )
 
-    def metrics(accept: str) -> tuple[bytes, str]:
+    def metrics(accept: str, *, pod_only: bool) -> tuple[bytes, str]:
         _gauge_pool(base)
-        return instruments.render(accept)
+        body, content_type = instruments.render(accept)
+        return body if pod_only else append(body, content_type, cluster.families()), content_type
 
     return SystemPages(
-        Readiness(
-            {
-                "database": Check(database.check, deadline_seconds=0.5),
-                "redis": Check(redis.check, deadline_seconds=0.5),
-                "encryption": Check(keys.check, deadline_seconds=1.0),
-            },
-            on_close=(database.close, redis.close),
-        ),
-        facts,
+        readiness,
+        Detail(readiness, facts, VERSION),
         metrics,
         base.guard,
         base.clock,
         Build(VERSION, REVISION),
         metrics_are_open=settings.metrics_auth == "none",
     )
+
+
+def _job_times(periodic: Sequence[Periodic]) -> dict[str, JobTimes]:
+    return {
+        name: JobTimes(record.last_success, record.last_failure)
+        for each in periodic
+        for name, record in each.records.items()
+    }

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from scaivault.kernel.caller import Role
 from scaivault.kernel.durations import parse_duration
 from scaivault.kernel.errors import InvalidDuration, Unavailable, VaultError
+from scaivault.kernel.ids import PARTNER_ID, TENANT_ID
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, variables
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FAULTY = 2
 PROGRESS_SECONDS = 0.2
 PROGRESS_LINE_SECONDS = 10.0
+HIDDEN = "(set, and not shown)"
 # Where it shares processors with the API, readers come first.
 ROTATION_NICENESS = 10
 MOST_NAMED = 20
@@ -41,12 +43,13 @@ def release() -> str:
         return "unreleased"
 
 
-def _id_form(prefix: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """A check that an id given by hand looks like those we make."""
+def _id_form(*forms: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A check that an id given by hand is one that a tenant or a partner could have."""
 
     def check(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
-        if text is not None and re.fullmatch(rf"{prefix}_[a-z0-9]{{1,64}}", text, re.ASCII) is None:
-            raise click.BadParameter(f"write {prefix}_ and 1 to 64 small letters and digits")
+        if text is not None and re.fullmatch("|".join(forms), text, re.ASCII) is None:
+            prefixes = " or ".join(form[:4] for form in forms)
+            raise click.BadParameter(f"write {prefixes} and 1 to 96 letters, digits, - and _")
         return text
 
     return check
@@ -78,7 +81,7 @@ def dev() -> None:
     """Run everything on this machine, for development (`make run`).
 
     Starts an embedded PostgreSQL and Valkey, a key file and the API, with a tenant and tokens to try it. What it needs
-    and writes is in DEV_DIR (default .dev); PORT (8443) and OPS_PORT (9464) say where it listens.
+    and writes is in DEV_DIR (default .dev). PORT (8443), OPS_PORT (9464) and EXPORTER_PORT (9465) say where it listens.
     """
     from scaivault.dev import supervisor  # noqa: PLC0415 - only development needs it
 
@@ -127,9 +130,11 @@ def migrate() -> None:
 @click.option("--admin", required=True, metavar="IDENTITY", help="Who administers it, such as user:alice@example.com.")
 @click.option("--admin-name", help="The administrator's name in words.  [default: the identity]")
 @click.option(
-    "--partner-id", callback=_id_form("ptn"), help="The partner's id, such as ptn_acme.  [default: a new one]"
+    "--partner-id", callback=_id_form(PARTNER_ID), help="The partner's id, such as ptn_acme.  [default: a new one]"
 )
-@click.option("--tenant-id", callback=_id_form("tnt"), help="The tenant's id, such as tnt_acme.  [default: a new one]")
+@click.option(
+    "--tenant-id", callback=_id_form(TENANT_ID), help="The tenant's id, such as tnt_acme.  [default: a new one]"
+)
 def bootstrap(
     partner_name: str,
     tenant_name: str,
@@ -216,8 +221,13 @@ def rewrap() -> None:
 
 
 @server.command("rotate-key", short_help="Renew tenants' keys, or a partner's.")
-@click.option("--tenant", callback=_id_form("tnt"), metavar="ID", help="Renew this tenant's key.")
-@click.option("--partner", callback=_id_form("ptn"), metavar="ID", help="Renew this partner's key.")
+@click.option(
+    "--tenant",
+    callback=_id_form(TENANT_ID, PARTNER_ID),
+    metavar="ID",
+    help="Renew this tenant's key, or, by the partner's id, that of what its tenants share.",
+)
+@click.option("--partner", callback=_id_form(PARTNER_ID), metavar="ID", help="Renew this partner's key.")
 @click.option("--all-tenants", is_flag=True, help="Renew every tenant's key, one after the other.")
 @click.option(
     "--older-than",
@@ -337,14 +347,14 @@ def _settings_or_exit() -> Settings:
 
 
 def _shown(value: object) -> str:
-    """A setting for a person's eyes: of a URL with a password, only where it leads."""
+    """A setting for a person's eyes: of a URL with a password only where it leads, of any other secret nothing."""
     match value:
         case None | ():
             return "-"
         case SecretStr():
             parts = urlsplit(value.get_secret_value())
             port = f":{parts.port}" if parts.port else ""
-            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}"
+            return f"{parts.scheme}://***@{parts.hostname}{port}{parts.path}" if parts.hostname else HIDDEN
         case tuple():
             return ", ".join(str(each) for each in value)
         case _:

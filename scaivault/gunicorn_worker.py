@@ -20,8 +20,9 @@ from typing import Any
 
 from gunicorn import util  # type: ignore[import-untyped]  # gunicorn has no types
 from gunicorn.http import errors  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
+from scaivault.gunicorn_drain import DrainingThreadWorker, has_something_to_say
 from scaivault.kernel.ids import new_id
 
 MOST_HEAD_BYTES = 65_536
@@ -33,10 +34,11 @@ REQUEST_SECONDS = 30.0  # whoever sends a byte a second is not silent, and no re
 _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
 _NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
+_UNAVAILABLE = 503
 _STATUS = {errors.LimitRequestLine: 414, errors.LimitRequestHeaders: 431, errors.UnsupportedTransferCoding: 501}
 
 
-class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
+class BoundedThreadWorker(DrainingThreadWorker):
     """gthread, but for how it waits."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - gunicorn's own
@@ -44,19 +46,20 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
         self._reading: dict[TConn, float] = {}
         self._heard: dict[TConn, tuple[float, int]] = {}  # since when a request is being said, and how much of it
 
-    def accept(self, listener: socket.socket) -> None:
-        """Put a new connection where idle ones wait, instead of into a thread."""
+    def accept(self, listener: socket.socket) -> bool:
+        """Put a new connection, if there is one, where idle ones wait, instead of into a thread."""
         try:
             client, address = listener.accept()
         except OSError as failure:
             if failure.errno not in _NOBODY_THERE:
                 raise
-            return
+            return False
         self.nr_conns += 1
         conn = TConn(self.cfg, client, address, listener.getsockname())
         conn.timeout = time.monotonic() + FIRST_BYTE_SECONDS
         self.pending_conns.append(conn)
         self.poller.register(client, selectors.EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        return True
 
     def enqueue_req(self, conn: TConn) -> None:
         """A thread for a request that is there; for one that is still being said, a place in the poller."""
@@ -110,17 +113,38 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
         """Called from the main loop, every second at least: hang up on whoever is late."""
         now = time.monotonic()
         for conn in [each for each in self.pending_conns if each.timeout < now]:
-            self.pending_conns.remove(conn)
-            self._heard.pop(conn, None)
-            self.poller.unregister(conn.sock)
+            if conn not in self._heard and has_something_to_say(conn.sock):
+                self.on_pending_socket_readable(conn, conn.sock)
+                continue
+            self._unpark(conn)
             self.nr_conns -= 1
             conn.close()
         for conn, deadline in list(self._reading.items()):
-            if deadline < now:
-                try:
-                    conn.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    self._reading.pop(conn, None)
+            if deadline < now and not _hang_up(conn.sock):
+                self._reading.pop(conn, None)
+
+    def _unpark(self, conn: TConn) -> None:
+        self.pending_conns.remove(conn)
+        self._heard.pop(conn, None)
+        self.poller.unregister(conn.sock)
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """Who has not said a word since he connected is idle too."""
+        for conn in (*self.keepalived_conns, *self.pending_conns):
+            if conn not in self._heard:
+                conn.timeout = min(conn.timeout, deadline)
+
+    def dismiss(self) -> None:
+        """Who is still saying his request is told to try again; who still waits for an answer gets none."""
+        for conn in list(self._reading):
+            _hang_up(conn.sock)
+        for conn in list(self.pending_conns):
+            if conn in self._heard:
+                self._refuse(conn.sock, _UNAVAILABLE, "service_unavailable", "The server is going down; try again.")
+            self._unpark(conn)
+            self.part(conn)
+        super().dismiss()
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: Exception) -> None:  # noqa: ARG002
         """What never became a request is answered in our envelope, and nothing of it is repeated."""
@@ -129,15 +153,26 @@ class BoundedThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
             self.log.error("Error handling request", exc_info=exc)
             status = 500
         code = "internal_error" if status == 500 else "invalid_request"  # noqa: PLR2004 - the one that is ours
+        self._refuse(client, status, code, "This is not a request that can be served.")
+
+    def _refuse(self, client: socket.socket, status: int, code: str, message: str) -> None:
         request_id = new_id("req")
-        message = "This is not a request that can be served."
         body = json.dumps({"error": {"code": code, "message": message, "request_id": request_id}})
         head = f"HTTP/1.1 {status} Refused\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        head += f"X-Request-ID: {request_id}\r\n"
+        head += f"X-Request-ID: {request_id}\r\n" + ("Retry-After: 1\r\n" if status == _UNAVAILABLE else "")
         try:
             util.write_nonblock(client, f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         except OSError:
             self.log.debug("The client is gone.")
+
+
+def _hang_up(sock: socket.socket) -> bool:
+    """Whether there was anybody to hang up on."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return False
+    return True
 
 
 def _missing_bytes(head: bytes, available: int) -> int:

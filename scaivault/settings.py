@@ -9,7 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from scaivault.kernel.durations import parse_duration
 from scaivault.kernel.errors import InvalidDuration
 from scaivault.kernel.hosts import is_loopback
 from scaivault.kernel.limits import PER_MINUTE
+from scaivault.kernel.root_key import Provider, RootKey
 
 # Requests per identity and minute, by the name of the category as the variables spell it.
 RATE_LIMITS: Final[Mapping[str, int]] = {category.name: limit for category, limit in PER_MINUTE.items()}
@@ -41,6 +42,10 @@ KMS_NEEDS: Final[Mapping[str, Sequence[str]]] = {
 }
 KMS_TAKES: Final[Mapping[str, Sequence[str]]] = {"aws": ("SIGNING_KEY_ID", "ENDPOINT_URL")}
 _KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0-9-]+")
+# A header's name, and a value as W3C baggage spells it, with the space that credentials have after their scheme.
+_OTLP_HEADER: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+.^_`|~-]+=(?:[!#$&-+\--:<-\[\]-~ ]|%(?:[2-6][0-9A-Fa-f]|7[0-9A-Ea-e]))*", re.ASCII
+)
 HIGHEST_PORT: Final = 65_535
 SHORTEST_SYNC_INTERVAL: Final = timedelta(minutes=1)
 DIRECTORY: Final = ("SCAIKEY_URL", "SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET")
@@ -148,28 +153,18 @@ def _interval(text: object) -> object:
     return interval
 
 
+def _otlp_headers(text: object) -> object:
+    if isinstance(text, str) and not all(_OTLP_HEADER.fullmatch(pair.strip()) for pair in text.split(",")):
+        raise ValueError("must be name=value, separated by commas, with other characters in values percent-encoded")
+    return text
+
+
 KeyArn = Annotated[str, BeforeValidator(_key_arn)]
 WebUrl = Annotated[str, _url("https", "http")]
 DatabaseUrl = Annotated[SecretStr, _url("postgresql", "postgres")]
 RedisUrl = Annotated[SecretStr, _url("rediss", "redis")]
-Provider = Literal["local", "aws", "pkcs11"]
 ListenAddress = Annotated[Address, BeforeValidator(_address)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], BeforeValidator(_networks)]
-
-
-@dataclass(frozen=True, slots=True)
-class RootKey:
-    """Who holds a root key and how to reach it; what the provider does not need is None."""
-
-    provider: Provider
-    local_key_file: Path | None
-    key_id: str | None
-    signing_key_id: str | None
-    endpoint_url: str | None
-    pkcs11_library: Path | None
-    pkcs11_token_label: str | None
-    pkcs11_pin_file: Path | None
-    pkcs11_key_label: str | None
 
 
 class Settings(BaseModel):
@@ -229,20 +224,37 @@ class Settings(BaseModel):
     scaikey_client_secret: SecretStr | None = None
     identity_sync_interval: Annotated[timedelta, BeforeValidator(_interval)] | None = None
 
+    drain_seconds: Annotated[int, Field(ge=0, le=600)] = 5
     shutdown_seconds: Annotated[int, Field(ge=1, le=3_600)] = 30
     log_level: Literal["debug", "info", "warn", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     metrics_auth: Literal["none", "token"] = "token"
     metrics_dir: Path | None = None
+    exporter_bind_address: ListenAddress = Address("127.0.0.1", 9465)
+    exporter_database_url: Annotated[SecretStr | None, _url("postgresql", "postgres")] = None
+    exporter_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
     otel_exporter_otlp_endpoint: WebUrl | None = None
+    otel_exporter_otlp_headers: Annotated[SecretStr, BeforeValidator(_otlp_headers)] | None = None
+    otel_exporter_otlp_certificate: FilePath | None = None
+    otel_service_name: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
+    traces_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
 
-    rate_limits: Mapping[str, PositiveInt] = RATE_LIMITS
+    rate_limits: Mapping[str, Annotated[int, Field(gt=0, le=1_000_000_000)]] = RATE_LIMITS
     """Requests per identity and minute, for every category; the variables are RATE_LIMIT_<CATEGORY>."""
 
     @property
     def development(self) -> bool:
         """True where weak choices, such as a generated key beside the data, are accepted."""
         return self.scaivault_env == "development"
+
+    @property
+    def otlp_headers(self) -> Mapping[str, str]:
+        """What the collector knows us by, as headers."""
+        if self.otel_exporter_otlp_headers is None:
+            return {}
+        pairs = self.otel_exporter_otlp_headers.get_secret_value().split(",")
+        named = (pair.strip().partition("=") for pair in pairs)
+        return {name: unquote(value) for name, _, value in named}
 
     @property
     def root_key(self) -> RootKey:
@@ -310,11 +322,6 @@ def process_environ() -> dict[str, str]:
     return dict(os.environ)  # noqa: TID251 - this module is the reader the rule protects
 
 
-def export_metrics_dir(folder: Path) -> None:
-    """Tell prometheus_client its folder: it looks at the environment, once, when first imported."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # noqa: TID251 - see above
-
-
 def _collect(source: Mapping[str, str]) -> tuple[dict[str, object], list[Fault]]:
     """Our variables in the shape of the model, with secrets fetched from their files."""
     faults: list[Fault] = []
@@ -369,6 +376,9 @@ def _incomplete(given: Mapping[str, object]) -> list[Fault]:
     if given.get("SCAIVAULT_ENV") != "development":
         reason = "must begin with https://, but for this machine itself and for development"
         faults += [Fault(name, reason) for name in _KEY_SOURCES if _is_plain_and_remote(given.get(name))]
+        if "OTEL_EXPORTER_OTLP_HEADERS" in given and _is_plain_and_remote(given.get("OTEL_EXPORTER_OTLP_ENDPOINT")):
+            reason = "must begin with https:// when OTEL_EXPORTER_OTLP_HEADERS is set, but for this machine itself"
+            faults.append(Fault("OTEL_EXPORTER_OTLP_ENDPOINT", reason))
     return faults + _kms_faults("KMS_", given) + _previous_kms_faults(given)
 
 

@@ -13,10 +13,12 @@ from scaivault.bootstrap import Services, build
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
-from scaivault.settings import Address, Settings
+from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Address, Settings
 
 TENANT = "tnt_a"
 OTHER_TENANT = "tnt_b"
+# Limits that no test comes near, but for those about limits.
+PLENTY = {RATE_LIMIT_PREFIX + category: "1000000" for category in RATE_LIMITS}
 
 
 class HandClock:
@@ -119,6 +121,7 @@ def opened(database_url, redis_url, folder, **environment):
             "BASE_URL": "http://localhost:8443",
             "KMS_PROVIDER": "local",
             "KMS_LOCAL_KEY_FILE": str(key_file),
+            **PLENTY,
             **environment,
         }
     ).model_copy(update={"ops_bind_address": Address("127.0.0.1", 0)})

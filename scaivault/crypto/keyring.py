@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from scaivault.crypto import chain
 from scaivault.crypto.cache import ExpiringCache, Kept
 from scaivault.crypto.chain import FIRST_VERSION, WrappedKey
-from scaivault.crypto.errors import RetiredKeyVersion, UnknownKeyVersion
+from scaivault.crypto.errors import RetiredKeyVersion, TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.crypto.kms.succession import Succession
 from scaivault.kernel.errors import Unavailable
@@ -21,6 +21,7 @@ from scaivault.kernel.ports import KeyService
 
 Found = TypeVar("Found")
 _MOST_SYSTEM_KEYS = 64
+_ROOT_CHECK = "root-check"
 
 
 class KeyStore(Protocol):
@@ -90,6 +91,8 @@ class KeyRing:
         # reads values still needs `for_tenant`, which does expire.
         self._system = ExpiringCache[str, Key](most=_MOST_SYSTEM_KEYS, monotonic=monotonic, told=_tell_nobody)
 
+        self._root_row: WrappedKey | None = None
+
     def for_tenant(self, partner_id: str, tenant_id: str) -> TenantKeys:
         """Every version of the tenant's key, made on first use. Unavailable when the key service is needed and away."""
         # The epoch is taken before the keys are read: they are as new as it says, or newer.
@@ -103,6 +106,22 @@ class KeyRing:
     def system_key(self, purpose: str) -> Key:
         """The installation's key for one purpose, made on first use, kept for the life of the process."""
         return self._system.get(purpose, lambda: self._load_system(purpose)).held
+
+    def check_root(self) -> None:
+        """Return if a stored key opens under the root key. Unavailable if that is not this installation's, or is away.
+
+        The key service is asked each time, the store at first and when the row that is known opens no more: a change
+        of the root key wraps it anew. A store that is away says nothing of the root key, and has a check of its own.
+        """
+        if self._root_row is not None and self._opens(self._root_row):
+            return
+        try:
+            row = self._store.find_system_key(_ROOT_CHECK)
+        except Unavailable:
+            return
+        row = row or self._system_row(_ROOT_CHECK)
+        self._open(row, chain.system_context(_ROOT_CHECK, row.version))
+        self._root_row = row
 
     def forget(self, tenant_id: str) -> None:
         """Read this tenant's keys afresh the next time, because a version was added or one was not found."""
@@ -141,18 +160,33 @@ class KeyRing:
         if not rows:
             self._store.add_partner_key(partner_id, self._first(chain.partner_context(partner_id, FIRST_VERSION)))
             rows = _reread(self._store.find_partner_keys(partner_id))
-        by_version = {
-            row.version: chain.open_by_root(self._roots, row, chain.partner_context(partner_id, row.version))
-            for row in rows
-        }
+        by_version = {row.version: self._open(row, chain.partner_context(partner_id, row.version)) for row in rows}
         return Kept(MappingProxyType(by_version), until_seconds)
 
-    def _load_system(self, purpose: str) -> Kept[Key]:
+    def _opens(self, row: WrappedKey) -> bool:
+        try:
+            chain.open_by_root(self._roots, row, chain.system_context(_ROOT_CHECK, row.version))
+        except TamperedCiphertext:
+            return False
+        return True
+
+    def _system_row(self, purpose: str) -> WrappedKey:
         row = self._store.find_system_key(purpose)
         if row is None:
             self._store.add_system_key(purpose, self._first(chain.system_context(purpose, FIRST_VERSION)))
             row = _reread(self._store.find_system_key(purpose))
-        return Kept(chain.open_by_root(self._roots, row, chain.system_context(purpose, row.version)), math.inf)
+        return row
+
+    def _load_system(self, purpose: str) -> Kept[Key]:
+        row = self._system_row(purpose)
+        return Kept(self._open(row, chain.system_context(purpose, row.version)), math.inf)
+
+    def _open(self, row: WrappedKey, context: bytes) -> Key:
+        """A stored key under the root key. That it does not open is no caller's fault, and nothing he could mend."""
+        try:
+            return chain.open_by_root(self._roots, row, context)
+        except TamperedCiphertext as foreign:
+            raise Unavailable("The root key is not the one that this installation's keys are under.") from foreign
 
     def _first(self, context: bytes) -> WrappedKey:
         return chain.wrap_by_root(self._roots, FIRST_VERSION, Key.fresh(), context)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 
+from scaivault.crypto import chain
 from scaivault.crypto.envelope import Envelope, Place
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.kernel.errors import Unavailable
@@ -18,18 +19,29 @@ _PLACE = Place("ptn_readiness", "tnt_readiness", "readiness", 1)
 
 
 class KeyProbe:
-    """A key out of the KMS, and a value through the envelope under it. For one thread at a time.
+    """The whole chain: a partner key out of the KMS, a tenant key out of that, a value through the envelope under it.
+
+    For one thread at a time. The keys are the probe's own: what a tenant has is not touched, nor its cache warmed.
 
     Every check opens; one in five seconds wraps. A cloud bills every call, and a root key that takes random nonces
     should not spend them on health: a wrap a second from each of a hundred workers would reach the 2^32 of aead.py in
-    500 days, this takes nearly seven years.
+    500 days, this takes nearly seven years. As often it is made sure that the root key is the installation's own:
+    another one wraps and opens as well, but nothing that is stored.
     """
 
-    def __init__(self, kms: KeyService, envelope: Envelope, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        kms: KeyService,
+        envelope: Envelope,
+        check_root: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._kms = kms
         self._envelope = envelope
+        self._check_root = check_root
         self._monotonic = monotonic
-        self._canary = Key.fresh()
+        self._partner_key, self._tenant_key = Key.fresh(), Key.fresh()
+        self._tenant_row = self._wrap_tenant_key()
         self._wrapped = b""
         self._wrap_at = -math.inf
         self._ask_at = -math.inf
@@ -54,11 +66,20 @@ class KeyProbe:
 
     def _round_trip(self) -> None:
         if self._monotonic() >= self._wrap_at:
-            self._wrapped = self._kms.encrypt(self._canary.reveal(), _CONTEXT)
+            self._check_root()
+            self._wrapped = self._kms.encrypt(self._partner_key.reveal(), _CONTEXT)
+            self._tenant_row = self._wrap_tenant_key()
             self._wrap_at = self._monotonic() + WRAP_SECONDS
-        opened = Key(self._kms.decrypt(self._wrapped, _CONTEXT))
-        keys = TenantKeys(_PLACE.partner_id, _PLACE.tenant_id, {1: opened})
+        partner_key = Key(self._kms.decrypt(self._wrapped, _CONTEXT))
+        if partner_key != self._partner_key:
+            raise Unavailable("The key service does not return what it was given.")
+        tenant_key = chain.open_by_partner({1: partner_key}, _PLACE.partner_id, _PLACE.tenant_id, self._tenant_row)
+        keys = TenantKeys(_PLACE.partner_id, _PLACE.tenant_id, {1: tenant_key})
         content = Plaintext(os.urandom(32))
         came_back = self._envelope.open(keys, _PLACE, self._envelope.seal(keys, _PLACE, content))
-        if came_back != content or opened != self._canary:
-            raise Unavailable("The key service does not return what it was given.")
+        if came_back != content or tenant_key != self._tenant_key:
+            raise Unavailable("What was sealed does not come back.")
+
+    def _wrap_tenant_key(self) -> chain.WrappedKey:
+        partner_keys = {1: self._partner_key}
+        return chain.wrap_by_partner(partner_keys, _PLACE.partner_id, _PLACE.tenant_id, 1, self._tenant_key)

@@ -14,7 +14,7 @@ from scaivault.dev.processes import DevFault
 from scaivault.settings import Settings
 
 READY_SECONDS = 60
-MARGIN_SECONDS = 5
+MARGIN_SECONDS = 10  # gunicorn's own, and some
 OK = 200
 
 
@@ -23,11 +23,11 @@ class Server:
     """Gunicorn's master; its workers are its own affair."""
 
     process: subprocess.Popen[bytes]
-    drain_seconds: int
+    patience_seconds: int
 
     def stop(self) -> bool:
         """Let the requests under way finish, then end."""
-        return processes.stop(self.process, signal.SIGTERM, self.drain_seconds + MARGIN_SECONDS)
+        return processes.stop(self.process, signal.SIGTERM, self.patience_seconds + MARGIN_SECONDS)
 
 
 def start(plan: Plan, environ: Mapping[str, str], settings: Settings) -> Server:
@@ -39,7 +39,7 @@ def start(plan: Plan, environ: Mapping[str, str], settings: Settings) -> Server:
     leashed = processes.leashed(command, on_our_death="TERM")
     process = processes.spawn(leashed, plan.logs / "api.log", {**environ, "PYTHONUNBUFFERED": "1"})
     processes.write_private(plan.api_pid_file, f"{process.pid}\n")
-    return Server(process, settings.shutdown_seconds)
+    return Server(process, settings.drain_seconds + settings.shutdown_seconds)
 
 
 def await_ready(server: Server, plan: Plan, settings: Settings) -> None:

@@ -21,7 +21,20 @@ from scaivault.dev import processes
 from scaivault.dev.processes import DevFault
 
 OWNER = "scaivault"
+EXPORTER = "scaivault_exporter"
 SUPERUSER = "postgres"
+# As docs/operations/exporter.md has them.
+EXPORTER_GRANTS = (
+    "GRANT SELECT (tenant_id, live) ON secret_counts TO scaivault_exporter",
+    "GRANT SELECT (id) ON tenants TO scaivault_exporter",
+    "GRANT SELECT (tenant_id, occurred_at, action, success) ON audit_log TO scaivault_exporter",
+    "GRANT SELECT (identity_id, extra_data) ON audit_log TO scaivault_exporter",
+    "GRANT SELECT ON key_rotations TO scaivault_exporter",
+    "GRANT SELECT (tenant_id, webhook_id, due_at) ON webhook_lanes TO scaivault_exporter",
+    "GRANT SELECT (tenant_id, id, is_enabled) ON webhooks TO scaivault_exporter",
+    "GRANT SELECT (tenant_id, webhook_id, next_attempt_at) ON webhook_deliveries TO scaivault_exporter",
+    "GRANT SELECT (sequence, occurred_at, is_dispatched) ON events TO scaivault_exporter",
+)
 START_SECONDS = 60
 ORPHAN_SECONDS = 20
 DURABLE = {"fsync": "on", "synchronous_commit": "on", "max_connections": "100"}
@@ -59,6 +72,18 @@ def start(folder: Path, log: Path, options: Mapping[str, str] = DURABLE) -> Serv
         server.stop()
         raise
     return server
+
+
+def ensure_exporter(server: Server) -> str:
+    """The role that the exporter signs in as, which may read what it counts and nothing else; its URL."""
+    role, password = sql.Identifier(EXPORTER), sql.Literal(_password(server.folder, EXPORTER))
+    with psycopg.connect(server.url(user=SUPERUSER), autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [EXPORTER]).fetchone() is None:
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, password))
+        for grant in EXPORTER_GRANTS:
+            connection.execute(sql.SQL(grant))
+    return server.url(user=EXPORTER)
 
 
 def binary(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol, TypeVar
 import click
 
 from scaivault.crypto.kms.local import write_key_file
-from scaivault.dev import api, greeting, postgres, processes, scaikey, seed, valkey, worker
+from scaivault.dev import api, exporter, greeting, postgres, processes, scaikey, seed, valkey, worker
 from scaivault.dev.interrupts import Interrupts, StopRequested
 from scaivault.dev.issuer import VAULT_CLIENT_ID
 from scaivault.dev.plan import TENANT, Plan, make_folders
@@ -22,7 +22,7 @@ from scaivault.kernel.errors import VaultError
 from scaivault.settings import Settings, SettingsInvalid, process_environ
 from scaivault.storage import migrate
 
-DRAIN_SECONDS = 40
+PREDECESSOR_SECONDS = 45
 PLACEHOLDERS = {"DATABASE_URL": "postgresql://to.come", "REDIS_URL": "redis://to.come"}
 
 
@@ -65,6 +65,7 @@ class House:
         self._stack = stack
         self._interrupts = interrupts
         self._children: dict[str, Popen[bytes]] = {}
+        self._database: postgres.Server | None = None
         self._began = time.monotonic()
 
     def serve(self) -> NoReturn:
@@ -94,6 +95,11 @@ class House:
         self._step(f"worker on 127.0.0.1:{plan.worker_port}")
         tokens = seed.ensure(settings, plan.folder / "tokens")
         self._step(f"tenant {TENANT} with an administrator and a reader")
+        if self._database is not None and not plan.brings("EXPORTER_DATABASE_URL"):
+            environ |= {"EXPORTER_DATABASE_URL": postgres.ensure_exporter(self._database)}
+        looking = self._keep("exporter", lambda: exporter.start(plan, environ))
+        exporter.await_ready(looking, plan, settings)
+        self._step(f"exporter on {settings.exporter_bind_address}")
         if provider is not None:
             scaikey.await_ready(provider)
             self._step(f"ScaiKey stand-in on 127.0.0.1:{provider.port}")
@@ -106,7 +112,7 @@ class House:
         plan, found = self._plan, {}
         if not plan.brings("DATABASE_URL"):
             folder, log = plan.folder / "postgres", plan.logs / "postgres.log"
-            database = self._keep("PostgreSQL", lambda: postgres.start(folder, log))
+            database = self._database = self._keep("PostgreSQL", lambda: postgres.start(folder, log))
             found["DATABASE_URL"] = database.url()
             self._step(f"PostgreSQL on 127.0.0.1:{database.port}")
         if not plan.brings("REDIS_URL"):
@@ -169,10 +175,10 @@ def _alone_in(plan: Plan) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            message = f"Another `make run` works in {plan.folder}: stop it, or set DEV_DIR, PORT and OPS_PORT."
+            message = f"Another `make run` works in {plan.folder}: stop it, or set DEV_DIR and the ports."
             raise DevFault(message) from None
         plan.env_file.unlink(missing_ok=True)
-        processes.outlive_predecessor(plan.api_pid_file, plan.api_name, DRAIN_SECONDS)
+        processes.outlive_predecessor(plan.api_pid_file, plan.api_name, PREDECESSOR_SECONDS)
         plan.require_free_ports()
         yield
 

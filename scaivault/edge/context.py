@@ -14,6 +14,8 @@ from scaivault.edge.origin import Origins
 from scaivault.kernel.errors import VaultError
 
 UNMATCHED = "unmatched"
+TRACE_ID = "scaivault.trace_id"
+"""Where in the environ a door that has read the request's trace leaves it: no header becomes a name with a dot."""
 # Probes and scrapes come every few seconds: worth a line to those who look for them only.
 _QUIET = frozenset({"system"})
 
@@ -23,7 +25,10 @@ class Meter(Protocol):
 
     def request_started(self, category: str) -> None: ...
 
-    def request_ended(self, method: str, category: str, status: int, seconds: float) -> None: ...
+    def request_ended(
+        self, method: str, category: str, status: int, seconds: float, trace_id: str | None = None
+    ) -> None:
+        """`trace_id` if the request's trace is kept, for an exemplar to lead to."""
 
 
 class Log(Protocol):
@@ -57,6 +62,7 @@ class RequestContext:
                 request_id=environ.get("HTTP_X_REQUEST_ID"),
                 traceparent=environ.get("HTTP_TRACEPARENT"),
                 user_agent=environ.get("HTTP_USER_AGENT", ""),
+                trace_id=environ.get(TRACE_ID),
             ),
             category=category,
         )
@@ -79,12 +85,14 @@ class RequestContext:
         response.headers["X-Request-ID"] = exchange.origin.request_id
         response.headers["Cache-Control"] = "no-store"
         response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.extend(exchange.limit_headers)
         return response
 
     def _end(self, _failure: BaseException | None) -> None:
         exchange = current()
         seconds = time.perf_counter() - exchange.origin.started
-        self._meter.request_ended(request.method, exchange.category, exchange.status, seconds)
+        kept = exchange.origin.trace_id if exchange.span_id else None
+        self._meter.request_ended(request.method, exchange.category, exchange.status, seconds, kept)
         level = "debug" if exchange.category in _QUIET else "info"
         self._log(level, "request", **_fields(exchange), status=exchange.status, duration_ms=round(seconds * 1_000, 3))
 
@@ -100,6 +108,8 @@ def _fields(exchange: Exchange) -> dict[str, object]:
     }
     if caller := exchange.caller:
         fields |= {"tenant_id": caller.tenant_id, "identity_id": caller.identity_id}
+    if exchange.span_id:
+        fields["span_id"] = exchange.span_id
     if exchange.error:
         fields["error"] = exchange.error
     return fields

@@ -8,12 +8,12 @@ from urllib.parse import unquote_to_bytes
 from flask import Blueprint, Response, request
 from werkzeug.routing import BaseConverter
 
-from scaivault.edge.authn import bearer_token
 from scaivault.edge.bodies import check_size, parse_object, validate
 from scaivault.edge.exchange import current
+from scaivault.edge.limits import Limits
 from scaivault.edge.messages import Reply
-from scaivault.edge.routes import Answer, Route, Routes
-from scaivault.kernel.caller import Caller, Origin
+from scaivault.edge.routes import Also, Answer, Route, Routes
+from scaivault.kernel.caller import Caller
 from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
 from scaivault.kernel.paths import SecretPath, parse_path
 
@@ -45,21 +45,16 @@ def no_such_address(path: str) -> VaultError:
     return NotFound("There is no such address in this API.")
 
 
-class Authenticate(Protocol):
-    def __call__(self, token: str, origin: Origin, tenant_id: str | None) -> Caller:
-        """The caller, or the error that says why not."""
-
-
 class OnRefusal(Protocol):
     def __call__(self, caller: Caller, route: str, path: SecretPath | None, refusal: VaultError) -> None:
         """Journal that a known caller asked for something malformed, about the secret at `path` if it said one."""
 
 
-def blueprint(routes: Routes, authenticate: Authenticate, on_refusal: OnRefusal) -> Blueprint:
+def blueprint(routes: Routes, limits: Limits, on_refusal: OnRefusal) -> Blueprint:
     """The table as a Flask blueprint."""
     made = Blueprint(routes.name, __name__)
     for route in routes.table:
-        view = _view(route, authenticate, on_refusal)
+        view = _view(route, limits, on_refusal)
         for rule in rules_of(route):
             made.add_url_rule(
                 rule,
@@ -93,38 +88,70 @@ def categories(tables: Iterable[Routes]) -> dict[str, str]:
     }
 
 
-def _view(route: Route, authenticate: Authenticate, on_refusal: OnRefusal) -> Callable[..., Response]:
-    def open_to_all(**variables: object) -> Response:
+def _view(route: Route, limits: Limits, on_refusal: OnRefusal) -> Callable[..., Response]:
+    if not route.is_open:
+        return _for_callers(route, limits, on_refusal)
+    return _for_the_proven(route, limits) if route.proves_itself else _open_to_all(route, limits)
+
+
+def _open_to_all(route: Route, limits: Limits) -> Callable[..., Response]:
+    def view(**variables: object) -> Response:
         environ = request.environ
+        if route.limit is not None:
+            limits.of_address(current(), route.limit)
         return _render(route, route.view(**variables, **_inputs(route, environ, _body(_read(route, environ)))))
 
-    def for_the_proven(**variables: object) -> Response:
-        environ, raw = request.environ, _read(route, request.environ)
+    return view
+
+
+def _for_the_proven(route: Route, limits: Limits) -> Callable[..., Response]:
+    def view(**variables: object) -> Response:
+        environ, exchange = request.environ, current()
+        if route.limit is not None:
+            limits.of_address(exchange, route.limit)
+        raw = _read(route, environ)
         if route.signature is not None:
             route.signature.check(environ.get(route.signature.environ_name), raw or b"")
-        origin = current().origin
-        return _render(route, route.view(origin=origin, **variables, **_inputs(route, environ, _body(raw))))
+        return _render(route, route.view(origin=exchange.origin, **variables, **_inputs(route, environ, _body(raw))))
 
-    def for_callers(*, acting_tenant: str | None = None, **variables: object) -> Response:
+    return view
+
+
+def _for_callers(route: Route, limits: Limits, on_refusal: OnRefusal) -> Callable[..., Response]:
+    takes_path = "<secret:" in route.rule
+
+    def view(*, acting_tenant: str | None = None, **variables: object) -> Response:
         environ, exchange = request.environ, current()
         body = _body(_read(route, environ))
-        token = bearer_token(environ.get("HTTP_AUTHORIZATION"))
+        caller = exchange.caller = limits.identify(exchange, environ.get("HTTP_AUTHORIZATION"))
+        if route.limit is not None:
+            limits.of_caller(exchange, route.limit, caller)
         tenant_id = environ.get("HTTP_X_TENANT_ID") if acting_tenant is None else acting_tenant
-        caller = exchange.caller = authenticate(token, exchange.origin, tenant_id)
+        if tenant_id is not None:
+            caller = exchange.caller = limits.enter(caller, tenant_id)
         try:
             if takes_path:
                 _refuse_other_spellings(environ)
-            return _render(route, route.view(caller=caller, **variables, **_inputs(route, environ, body)))
+            inputs = _inputs(route, environ, body)
+            if route.also is None:
+                return _render(route, route.view(caller=caller, **variables, **inputs))
+            return _render(route, _paid(route, route.also, limits, caller, variables | inputs))
         except (InvalidRequest, ValidationFailed) as refusal:
             # A spelling that was refused is not the path that Flask has made of it.
             path = None if isinstance(refusal, InvalidPath) else _path_among(variables)
             on_refusal(caller, route.rule, path, refusal)
             raise
 
-    takes_path = "<secret:" in route.rule
-    if route.proves_itself:
-        return for_the_proven
-    return open_to_all if route.is_open else for_callers
+    return view
+
+
+def _paid(route: Route, also: Also, limits: Limits, caller: Caller, arguments: Mapping[str, object]) -> Reply | Answer:
+    """The view's reply, for all that it may cost beforehand, and for what it was worth in the end."""
+    asked = also.asked(arguments["body"])
+    limits.many(current(), also.category, caller, asked)
+    reply = route.view(caller=caller, **arguments)
+    limits.give_back(also.category, caller, asked - also.given(reply))
+    return reply
 
 
 def _path_among(variables: Mapping[str, object]) -> SecretPath | None:

@@ -1,6 +1,7 @@
 """What the edge knows of the request that this thread is serving."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from flask import g
 
@@ -16,6 +17,9 @@ class Exchange:
     caller: Caller | None = None
     status: int = 500
     error: str | None = None
+    limit_headers: Mapping[str, str] = field(default_factory=dict)
+    span_id: str | None = None
+    """Of the request's span, if its trace is kept."""
 
 
 def current() -> Exchange:

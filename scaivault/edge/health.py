@@ -20,6 +20,8 @@ class Condition(StrEnum):
     OK = "ok"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timeout"
+    STARTING = "starting"
+    DRAINING = "draining"
     ERROR = "error"
 
 
@@ -43,6 +45,7 @@ class Finding:
 class _Watch:
     check: Check
     running: Future[float] | None = None
+    asked_at: float = 0.0
     bad_in_a_row: int = 0
     last: Finding = field(default_factory=lambda: Finding(Condition.OK, None))
 
@@ -51,7 +54,8 @@ class Readiness:
     """All checks at once, each with its deadline; one round in flight, its result good for a second.
 
     A component is reported bad from the second bad result in a row on, or at once if it has never been well: one
-    slow answer must not empty the load balancer, and a fresh process must not claim what it has not seen.
+    slow answer must not empty the load balancer, and a fresh process must not claim what it has not seen. Nobody
+    queues behind a round: who asks during one is told of the last, or that there has been none.
     """
 
     def __init__(
@@ -68,42 +72,53 @@ class Readiness:
         self._monotonic = monotonic
         self._turn = threading.Lock()
         self._workers = ThreadPoolExecutor(len(checks), thread_name_prefix="readiness")
-        self._findings: Mapping[str, Finding] = {}
+        self._findings: Mapping[str, Finding] = dict.fromkeys(checks, Finding(Condition.STARTING, None))
         self._looked_at = float("-inf")
 
     def findings(self) -> Mapping[str, Finding]:
-        """Each component's finding, at most a second old."""
-        with self._turn:
-            if self._monotonic() - self._looked_at > CACHE_SECONDS:
-                self._look()
-                self._looked_at = self._monotonic()
-            return self._findings
+        """Each component's finding, at most a second old when no round is under way."""
+        if self._monotonic() - self._looked_at > CACHE_SECONDS:
+            self.look()
+        return self._findings
+
+    def last(self) -> Mapping[str, Finding]:
+        """What was found last, however long ago; nothing is asked."""
+        return self._findings
+
+    def look(self) -> None:
+        """One round, unless there is one under way."""
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
+            self._findings = self._round()
+            self._looked_at = self._monotonic()
+        finally:
+            self._turn.release()
 
     def close(self) -> None:
         self._workers.shutdown(wait=False, cancel_futures=True)
         for close in self._on_close:
             close()
 
-    def _look(self) -> None:
-        started = self._monotonic()
+    def _round(self) -> Mapping[str, Finding]:
         for watch in self._watches.values():
-            # A probe that hangs keeps its thread; it is not asked again until it has come back.
+            # A probe that hangs keeps its thread; it is not asked again, nor waited for, until it has come back.
             if watch.running is None or watch.running.done():
-                watch.running = self._workers.submit(_timed, watch.check.probe)
-        self._findings = {name: self._settle(watch, started) for name, watch in self._watches.items()}
+                watch.running, watch.asked_at = self._workers.submit(_timed, watch.check.probe), self._monotonic()
+        return {name: self._settle(watch) for name, watch in self._watches.items()}
 
-    def _settle(self, watch: _Watch, started: float) -> Finding:
-        finding = self._await(watch, started)
+    def _settle(self, watch: _Watch) -> Finding:
+        finding = self._await(watch)
         if finding.condition is Condition.OK:
             watch.bad_in_a_row, watch.last = 0, finding
             return finding
         watch.bad_in_a_row += 1
         return finding if watch.bad_in_a_row >= BAD_RESULTS_BEFORE_NOT_READY else watch.last
 
-    def _await(self, watch: _Watch, started: float) -> Finding:
+    def _await(self, watch: _Watch) -> Finding:
         if watch.running is None:
             return Finding(Condition.ERROR, None)
-        left = max(0.0, started + watch.check.deadline_seconds - self._monotonic())
+        left = max(0.0, watch.asked_at + watch.check.deadline_seconds - self._monotonic())
         try:
             return Finding(Condition.OK, watch.running.result(timeout=left) * 1_000)
         except TooSlow:

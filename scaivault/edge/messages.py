@@ -28,10 +28,20 @@ class Reply(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+def _digits(value: object) -> object:
+    """The library would read `1_0` and `5.0` as numbers too."""
+    if isinstance(value, str) and not (value.isascii() and value.isdigit()):
+        raise ValueError("a whole number in digits")
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_digits)]
+
+
 class Page(Query):
     """A piece of a collection."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    limit: Annotated[Whole, Field(ge=1, le=1000)] = 50
     cursor: Annotated[str, Field(max_length=2048)] | None = None
 
 
@@ -62,6 +72,8 @@ def _timestamp(instant: datetime) -> str:
 def _readable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("control characters are not allowed")
+    if not text.strip():
+        raise ValueError("a name that can be seen")
     return text
 
 

@@ -22,6 +22,10 @@ A multi-tenant vault. Errors carry `error.code`; branch on that.
 Every operation that takes a token acts in the token's own tenant. A partner administrator names another tenant of the
 partner before the address, `/v1/t/{tenant_id}/secrets/…`, or in the header `X-Tenant-ID`; the address wins. For anybody
 else, and for tenants of other partners, that is `403 tenant_access_denied`, whether there is such a tenant or not.
+
+Requests are limited a minute and identity, by category, in token buckets: `X-RateLimit-…` tell how the bucket stands,
+and `429 rate_limited` with `Retry-After` that it is empty. Refused requests cost as much as others. Who has no valid
+token is limited by address.
 """
 _REF = "#/components/schemas/{model}"
 _NULL = {"type": "null"}
@@ -53,12 +57,16 @@ _ERROR_SCHEMA = {
         }
     },
 }
-_HEADERS = {
+_HEADERS: Mapping[str, Mapping[str, object]] = {
     "X-Request-ID": {"description": "The client's own if it was well formed, else a new one.", "required": True},
     "WWW-Authenticate": {"description": "The challenge of RFC 9110.", "required": True},
     "Retry-After": {"description": "Seconds.", "required": True},
+    "X-RateLimit-Limit": {"description": "Requests a minute, and at once."},
+    "X-RateLimit-Remaining": {"description": "What is left of them."},
+    "X-RateLimit-Reset": {"description": "When all of them are back, in Unix seconds."},
 }
-_HEADERS_OF = {401: ("WWW-Authenticate",), 503: ("Retry-After",)}
+_HEADERS_OF = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+_LIMIT_HEADERS = tuple(name for name in _HEADERS if name.startswith("X-RateLimit-"))
 Schemas = Mapping[Any, Any]  # (message type, mode) to its schema; pydantic's key type is wider than ours
 
 
@@ -163,7 +171,7 @@ def _spoken(schema: dict[str, Any]) -> dict[str, Any]:
 def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status in {route.status, *route.other_statuses}:
-        responses[str(status)] = {"description": route.summary, "headers": _headers(status)}
+        responses[str(status)] = {"description": route.summary, "headers": _headers(route, status)}
         if status == HTTPStatus.NO_CONTENT:
             continue
         if route.reply is not None:
@@ -173,18 +181,29 @@ def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:
     for status, codes in _failures(route).items():
         failure = {
             "description": ", ".join(sorted(codes)),
-            "headers": _headers(status),
+            "headers": _headers(route, status),
             "content": _json({"$ref": "#/components/schemas/Error"}),
         }
         responses.setdefault(str(status), failure)
     return dict(sorted(responses.items()))
 
 
-def _headers(status: int) -> dict[str, Any]:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-ID", *_HEADERS_OF.get(status, ()))}
+def _headers(route: Route, status: int) -> dict[str, Any]:
+    """Limits are told wherever something was counted: a call that has a limit, or that failed to prove who it is."""
+    is_counted = route.limit is not None or status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS}
+    names = ("X-Request-ID", *_HEADERS_OF.get(status, ()), *(_LIMIT_HEADERS if is_counted else ()))
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _failures(route: Route) -> dict[int, set[str]]:
+    failures: dict[int, set[str]] = {}
+    for kind in _kinds(route):
+        if (status := status_of(kind)) is not None:
+            failures.setdefault(status, set()).add(kind.code)
+    return failures
+
+
+def _kinds(route: Route) -> list[type[VaultError]]:
     kinds: list[type[VaultError]] = [errors.InvalidRequest, errors.Unavailable, *route.errors]
     if route.body is not None:
         kinds += [errors.BodyTooLarge, errors.ValidationFailed]
@@ -197,11 +216,9 @@ def _failures(route: Route) -> dict[int, set[str]]:
     if not route.is_open:
         kinds += [errors.Unauthenticated, errors.TokenInvalid, errors.TokenExpired, errors.TokenRevoked]
         kinds += [errors.AccessDenied, errors.InsufficientScope, errors.TenantAccessDenied]
-    failures: dict[int, set[str]] = {}
-    for kind in kinds:
-        if (status := status_of(kind)) is not None:
-            failures.setdefault(status, set()).add(kind.code)
-    return failures
+    if route.limit is not None or not route.is_open:
+        kinds += [errors.RateLimited]
+    return kinds
 
 
 def _json(schema: object) -> dict[str, Any]:

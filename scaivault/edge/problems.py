@@ -7,7 +7,7 @@ from flask import Response
 from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed, RequestEntityTooLarge
 
 from scaivault.kernel import errors
-from scaivault.kernel.errors import VaultError
+from scaivault.kernel.errors import RateLimited, VaultError
 
 STATUS: Mapping[type[VaultError], int] = {
     errors.InvalidRequest: 400,
@@ -17,6 +17,7 @@ STATUS: Mapping[type[VaultError], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
 
@@ -31,7 +32,10 @@ def status_of(kind: type[VaultError]) -> int | None:
 def render(failure: Exception, request_id: str) -> Response:
     """The documented envelope for any exception."""
     if isinstance(failure, VaultError) and (status := status_of(type(failure))) is not None:
-        return _envelope(status, failure.code, failure.message, failure.details, request_id)
+        response = _envelope(status, failure.code, failure.message, failure.details, request_id)
+        if isinstance(failure, RateLimited):
+            response.headers["Retry-After"] = str(failure.retry_after_seconds)
+        return response
     # Flask's own InternalServerError is what became of a failure in our hooks.
     if isinstance(failure, HTTPException) and not isinstance(failure, InternalServerError):
         return _http(failure, request_id)

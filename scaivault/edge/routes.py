@@ -12,6 +12,7 @@ from pydantic import RootModel
 from scaivault.edge.messages import Body, Query, Reply
 from scaivault.kernel.caller import Scope
 from scaivault.kernel.errors import VaultError
+from scaivault.kernel.limits import RateCategory
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,15 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class Also:
+    """Units of a further category: `asked` for by the body, of which those not `given` by the reply go back."""
+
+    category: RateCategory
+    asked: Callable[[Any], int]
+    given: Callable[[Any], int]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One operation.
 
@@ -48,7 +58,8 @@ class Route:
     the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
     are documented beside `status`, `text_types` of an answer that is no JSON. An open route that
     `proves_itself`, by a token in its body or by a `signature`, which is checked before anything of the body is parsed,
-    has its view called with the `origin` too.
+    has its view called with the `origin` too. A call costs a unit of `limit`, of the identity's or, where the route is
+    open, of the client address's, and what `also` says.
     """
 
     method: str
@@ -69,6 +80,8 @@ class Route:
     category: str | None = None
     other_statuses: Sequence[int] = ()
     text_types: Sequence[str] = ()
+    limit: RateCategory | None = None
+    also: Also | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,27 @@
 
 import json
 import platform
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 from flask import request
 from pydantic import RootModel
-from pydantic import WithJsonSchema as JsonSchema
 
+from scaivault.edge.detail import Detail, Detailed, Word
 from scaivault.edge.health import Condition, Finding, Readiness
-from scaivault.edge.internal import Page, Serve
-from scaivault.edge.messages import Reply, Timestamp
+from scaivault.edge.messages import Query, Reply, Timestamp
+from scaivault.edge.metrics import as_seen_by
 from scaivault.edge.routes import Answer, Route, Routes
-from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.caller import Caller, Role, Scope
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.ports import Clock, Guard
+from scaivault.observability.listener import Page, Serve
 
-# A text to the OpenAPI document, which has room for one thing called `Condition`: a feature has one too.
-ConditionWord = Annotated[str, JsonSchema({"type": "string", "enum": [word.value for word in Condition]})]
+SERVER = "server"  # what is neither of the components: this process itself
+
+
+POD_ONLY = "scope=pod"
 
 
 class Live(Reply):
@@ -35,18 +38,11 @@ class Ready(Reply):
 class NotReady(Ready):
     """`errors` says what is wrong with a component in one word of a closed list."""
 
-    errors: Mapping[str, ConditionWord]
+    errors: Mapping[str, Word]
 
 
 class ReadyReply(RootModel[NotReady | Ready]):
     pass
-
-
-class Detailed(Reply):
-    status: Literal["healthy", "degraded"]
-    version: str
-    uptime_seconds: float
-    checks: dict[str, dict[str, Any]]
 
 
 class Version(Reply):
@@ -68,13 +64,14 @@ class Build:
     revision: str
 
 
-class Facts(Protocol):
-    """What each component can say of itself beyond well or not; slow or absent answers are left out."""
+class MetricsQuery(Query):
+    """`scope=pod` leaves out what is a fact about the deployment: a scraper of every pod has it from the exporter."""
 
-    def __call__(self) -> Mapping[str, Mapping[str, object]]: ...
+    scope: Literal["pod"] | None = None
 
 
-RenderMetrics = Callable[[str], tuple[bytes, str]]
+class RenderMetrics(Protocol):
+    def __call__(self, accept: str, *, pod_only: bool) -> tuple[bytes, str]: ...
 
 
 class SystemPages:
@@ -83,7 +80,7 @@ class SystemPages:
     def __init__(
         self,
         readiness: Readiness,
-        facts: Facts,
+        detail: Detail,
         metrics: RenderMetrics,
         guard: Guard,
         clock: Clock,
@@ -92,55 +89,59 @@ class SystemPages:
         metrics_are_open: bool,
     ) -> None:
         self._readiness = readiness
-        self._facts = facts
+        self._detail = detail
         self._metrics = metrics
         self._guard = guard
         self._clock = clock
         self._build = build
         self._metrics_are_open = metrics_are_open
-        self._started = time.monotonic()
+        self._is_draining = False
 
     def close(self) -> None:
         self._readiness.close()
+        self._detail.close()
 
     def look(self) -> None:
-        """Look at all components now and then, so that whoever asks first after a fault is told of it."""
-        self._readiness.findings()
+        """Look at all components now and then, so that whoever asks is told at once, and of what is."""
+        self._readiness.look()
+
+    def drain(self) -> None:
+        """From now on nobody is to be sent here."""
+        self._is_draining = True
 
     def live(self) -> Live:
         """The process runs. No dependency is touched: restarting the vault does not mend PostgreSQL."""
         return Live(timestamp=self._clock.now())
 
     def ready(self) -> Answer:
-        """It can serve a read and a write now."""
-        findings = self._readiness.findings()
-        bad = _bad(findings)
-        checks: dict[str, Literal["ok", "error"]] = {name: "error" if name in bad else "ok" for name in findings}
+        """It can serve a read and a write now, and is not about to end."""
+        findings = self._readiness.last() if self._is_draining else self._readiness.findings()
+        bad = _bad(findings) | ({SERVER: Condition.DRAINING} if self._is_draining else {})
+        checks: dict[str, Literal["ok", "error"]] = {
+            name: "error" if name in bad else "ok" for name in (*findings, *bad)
+        }
         if bad:
             return Answer(NotReady(status="not_ready", checks=checks, errors=bad), 503)
         return Answer(Ready(status="ready", checks=checks))
 
     def detailed(self, caller: Caller) -> Detailed:
         self._guard.require_scope(caller, Scope.ADMIN)
-        findings, facts = self._readiness.findings(), self._facts()
-        return Detailed(
-            status="degraded" if _bad(findings) else "healthy",
-            version=self._build.version,
-            uptime_seconds=round(time.monotonic() - self._started, 3),
-            checks={name: _component(finding) | dict(facts.get(name, {})) for name, finding in findings.items()},
-        )
+        return self._detail.page()
 
     def version(self) -> Version:
         return Version(version=self._build.version, revision=self._build.revision, python=platform.python_version())
 
-    def metrics(self) -> Answer:
-        body, content_type = self._metrics(request.headers.get("Accept", ""))
+    def metrics(self, query: MetricsQuery) -> Answer:
+        body, content_type = self._metrics(request.headers.get("Accept", ""), pod_only=query.scope == "pod")
         return Answer(None, body=body, content_type=content_type)
 
-    def metrics_for(self, caller: Caller) -> Answer:
-        """The same for administrators: labels name tenants."""
+    def metrics_for(self, caller: Caller, query: MetricsQuery) -> Answer:
+        """The same for administrators; what tells of other tenants than the caller's is for the installation's own."""
         self._guard.require_scope(caller, Scope.ADMIN)
-        return self.metrics()
+        answer = self.metrics(query)
+        if Role.SUPER_ADMIN in caller.principal.roles or answer.body is None:
+            return answer
+        return replace(answer, body=as_seen_by(answer.body, caller.tenant_id))
 
     def routes(self, openapi: Callable[[], bytes]) -> Routes:
         def document() -> Answer:
@@ -152,6 +153,7 @@ class SystemPages:
             self.metrics if self._metrics_are_open else self.metrics_for,
             "Prometheus metrics",
             None if self._metrics_are_open else Scope.ADMIN,
+            query=MetricsQuery,
             is_open=self._metrics_are_open,
             text_types=("text/plain", "application/openmetrics-text"),
         )
@@ -170,23 +172,41 @@ class SystemPages:
                     other_statuses=(503,),
                 ),
                 Route("GET", "/v1/health/detailed", self.detailed, "How it feels", Scope.ADMIN, reply=Detailed),
-                Route("GET", "/v1/version", self.version, "What is running", reply=Version, is_open=True),
+                Route(
+                    "GET",
+                    "/v1/version",
+                    self.version,
+                    "What is running",
+                    reply=Version,
+                    is_open=True,
+                    limit=RateCategory.OPEN,
+                ),
                 metrics,
-                Route("GET", "/v1/openapi.json", document, "This API", reply=Document, is_open=True),
+                Route(
+                    "GET",
+                    "/v1/openapi.json",
+                    document,
+                    "This API",
+                    reply=Document,
+                    is_open=True,
+                    limit=RateCategory.OPEN,
+                ),
             ),
         )
 
     def internal(self) -> Mapping[str, Serve]:
         """The pages of the internal listener."""
 
-        def live(_accept: str) -> Page:
+        def live(_accept: str, _query: str) -> Page:
             return _json_page(Answer(self.live()))
 
-        def ready(_accept: str) -> Page:
+        def ready(_accept: str, _query: str) -> Page:
             return _json_page(self.ready())
 
-        def metrics(accept: str) -> Page:
-            body, content_type = self._metrics(accept)
+        def metrics(accept: str, query: str) -> Page:
+            if query not in {"", POD_ONLY}:  # a typing error would be facts counted twice
+                return Page(400, "text/plain", b"the only query is scope=pod\n")
+            body, content_type = self._metrics(accept, pod_only=query == POD_ONLY)
             return Page(200, content_type, body)
 
         return {"/v1/health": live, "/v1/health/ready": ready, "/v1/metrics": metrics}
@@ -194,11 +214,6 @@ class SystemPages:
 
 def _bad(findings: Mapping[str, Finding]) -> dict[str, Condition]:
     return {name: found.condition for name, found in findings.items() if found.condition is not Condition.OK}
-
-
-def _component(finding: Finding) -> dict[str, object]:
-    latency = None if finding.latency_ms is None else round(finding.latency_ms, 3)
-    return {"status": finding.condition.value, "latency_ms": latency}
 
 
 def _json_page(answer: Answer) -> Page:

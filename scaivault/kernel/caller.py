@@ -80,6 +80,10 @@ class Principal:
     mfa_verified_at: datetime | None = None
     delegated_by: tuple[str, ...] = ()
     """Who acts in the identity's name, nearest first; empty when it acts itself."""
+    user_id: str | None = None
+    """The identity provider's id of a user: the same one, whatever he is called."""
+    is_session: bool = False
+    """Whether a user signed in himself, for a while whose end says nothing of how long he may do what he does."""
     home: "Principal | None" = None
 
     @property
@@ -89,6 +93,11 @@ class Principal:
     @property
     def is_partner_admin(self) -> bool:
         return not self.roles.isdisjoint(_PARTNER_ADMINISTRATORS)
+
+    @property
+    def is_in_shared_space(self) -> bool:
+        """Whether this one has come to what its partner's tenants share: a space that has the partner's own id."""
+        return self.home is not None and self.tenant_id == self.partner_id
 
     @classmethod
     def of_system(

@@ -9,6 +9,7 @@
     │                MfaRequired, IpNotAllowed, TimeWindowViolation
     ├── NotFound
     ├── Conflict
+    ├── RateLimited
     └── Unavailable
 
 Features add leaves in their own `errors.py`. A class's docstring is its default message, `code` is what clients
@@ -154,6 +155,16 @@ class Conflict(VaultError):
     """The request conflicts with the present state."""
 
     code = "conflict"
+
+
+class RateLimited(VaultError):
+    """Too many requests of this kind; try again after `Retry-After`."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str | None = None, /, *, retry_after_seconds: int = 1, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Unavailable(VaultError):

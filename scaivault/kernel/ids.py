@@ -2,6 +2,11 @@
 
 import os
 import time
+from typing import Final
+
+# As they are made here, and as the identity provider makes them: whoever names a tenant or a partner may name either.
+TENANT_ID: Final = r"tnt_[A-Za-z0-9_-]{1,96}"
+PARTNER_ID: Final = r"ptn_[A-Za-z0-9_-]{1,96}"
 
 
 def new_id(prefix: str) -> str:

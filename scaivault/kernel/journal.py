@@ -26,6 +26,10 @@ class Action(StrEnum):
     POLICY_VIOLATION = "policy_violation"
     ROLE_ASSIGN = "role_assign"
     REQUEST_REFUSED = "request_refused"
+    SECRET_POLICY_CREATE = "secret_policy_create"  # noqa: S105 - an action's name
+    SECRET_POLICY_DELETE = "secret_policy_delete"  # noqa: S105 - an action's name
+    SECRET_POLICY_PREVIEW = "secret_policy_preview"  # noqa: S105 - an action's name
+    SECRET_POLICY_UPDATE = "secret_policy_update"  # noqa: S105 - an action's name
     TOKEN_CREATE = "token_create"  # noqa: S105 - an action's name
     TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name
     TRUST_CREATE = "trust_create"

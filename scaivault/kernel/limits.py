@@ -1,6 +1,7 @@
 """What is counted against a rate limit of its own, and how much of it a minute and identity may have (contract 13)."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -32,6 +33,27 @@ class RateCategory(StrEnum):
     IDENTITY_READ = "identity_read"
     IDENTITY_SYNC = "identity_sync"
     AUTH = "auth"
+    # Of client addresses, where there is no identity yet.
+    FAILED_AUTH = "failed_auth"
+    OPEN = "open"
+
+
+BY_ADDRESS: Final = frozenset({RateCategory.FAILED_AUTH, RateCategory.OPEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A bucket after it was asked for units. If they were not all there, none was taken, and they are in `retry_in`."""
+
+    category: RateCategory
+    limit: int
+    remaining: int
+    full_in_seconds: float
+    retry_in_seconds: float = 0.0
+
+    @property
+    def is_granted(self) -> bool:
+        return self.retry_in_seconds == 0
 
 
 PER_MINUTE: Final[Mapping[RateCategory, int]] = MappingProxyType(
@@ -59,5 +81,7 @@ PER_MINUTE: Final[Mapping[RateCategory, int]] = MappingProxyType(
         RateCategory.IDENTITY_READ: 100,
         RateCategory.IDENTITY_SYNC: 5,
         RateCategory.AUTH: 300,
+        RateCategory.FAILED_AUTH: 60,
+        RateCategory.OPEN: 300,
     }
 )

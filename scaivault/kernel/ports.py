@@ -9,6 +9,7 @@ from typing import LiteralString, Protocol, TypeVar
 from scaivault.kernel.caller import Caller, Permission, Scope
 from scaivault.kernel.events import Event
 from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.limits import Level, RateCategory
 from scaivault.kernel.paths import SecretPath
 
 Row = TypeVar("Row")
@@ -85,6 +86,20 @@ class Outbox(Protocol[TxTo]):
 
     def publish(self, tx: TxTo, event: Event) -> None:
         """Add the event to the caller's transaction; nothing, and at no cost, where nobody listens for it."""
+
+
+class Buckets(Protocol):
+    """Token buckets, one for each category and whoever is counted in it: an identity, or a client's address.
+
+    A bucket holds as many units as its category's limit, all of them at first, and gets as many back in a minute,
+    evenly. Never an outage: a bucket always answers.
+    """
+
+    def take(self, category: RateCategory, whose: str, units: int = 1) -> Level:
+        """Take the units if they are all there, else none. Fewer than none are given back."""
+
+    def known(self, category: RateCategory, whose: str) -> Level:
+        """What this process knows of the bucket, as if one unit were wanted; nothing is taken and nobody asked."""
 
 
 class KeyState(StrEnum):

@@ -1,123 +1,59 @@
 """What moves the series. Made once in a process and after the fork: nothing is ever counted in gunicorn's master."""
 
-import itertools
 import platform
 import threading
-from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    exposition,
-    values,
-)
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.openmetrics import exposition as openmetrics
-from prometheus_client.registry import Collector
-
+from scaivault.observability import processes
 from scaivault.observability.catalogue import LABELS_DROPPED, dependencies, features, requests
-from scaivault.observability.catalogue.series import Bound, Series
-from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS, CAP, OTHER_METHOD, OVERFLOW
-
-Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
-
-
-class _Family(Generic[Instrument]):
-    """The children of one series. One that is known costs a dict look-up, where `labels()` costs a lock and more."""
-
-    def __init__(self, series: Series, metric: Instrument, bounds: "_Bounds") -> None:
-        self._series = series
-        self._metric: Instrument = metric
-        self._bounds = bounds
-        self._children: dict[tuple[str, ...], Instrument] = {}
-        if series.starts_at_zero and series.labels:
-            for combination in _combinations(series):
-                self.of(*combination)
-
-    def of(self, *label_values: str) -> Instrument:
-        """The child for these values, in the order of the catalogue's labels."""
-        child = self._children.get(label_values)
-        return self._admit(label_values) if child is None else child
-
-    def _admit(self, label_values: tuple[str, ...]) -> Instrument:
-        """Values that are refused are not remembered: whoever sends ever new ones must not fill the memory."""
-        kept = self._bounds.keep(self._series, label_values)
-        child = self._children.get(kept)
-        if child is None:
-            child = self._children[kept] = self._metric.labels(*kept) if kept else self._metric
-        return child
-
-
-class _Bounds:
-    """Which label values may become series of their own: those in the closed lists, and the first few of the rest."""
-
-    def __init__(self, cap: int, dropped: Callable[[str], None]) -> None:
-        self._cap = cap
-        self._dropped = dropped
-        self._lock = threading.Lock()
-        self._admitted: dict[str, set[str]] = {}
-
-    def keep(self, series: Series, label_values: tuple[str, ...]) -> tuple[str, ...]:
-        """The values as they may be used; one that is not in bounds becomes OVERFLOW, and is counted as dropped."""
-        bounds = series.labels.items()
-        kept = tuple(self._one(*each, value) for each, value in zip(bounds, label_values, strict=True))
-        if kept != label_values and OVERFLOW in kept:
-            self._dropped(series.name)
-        return kept
-
-    def _one(self, label: str, bound: Bound, value: str) -> str:
-        if isinstance(bound, tuple):
-            if value in bound:
-                return value
-            return OTHER_METHOD if OTHER_METHOD in bound else OVERFLOW
-        with self._lock:
-            admitted = self._admitted.setdefault(label, set())
-            if value not in admitted and len(admitted) >= min(bound, self._cap):
-                return OVERFLOW
-            admitted.add(value)
-        return value
-
-
-def _combinations(series: Series) -> Iterator[tuple[str, ...]]:
-    """Every combination of a series whose labels are all closed; none of any other."""
-    closed = [bound for bound in series.labels.values() if isinstance(bound, tuple)]
-    return itertools.product(*closed) if len(closed) == len(series.labels) else iter(())
+from scaivault.observability.catalogue.series import Series
+from scaivault.observability.catalogue.vocabulary import API, CAP
+from scaivault.observability.collector import Collector, File, files_in
+from scaivault.observability.families import Bounds, Counter, Family, Gauge, Histogram
+from scaivault.observability.page import OPENMETRICS, TEXT, Fact, Pages
+from scaivault.observability.slots import Holder, holders
+from scaivault.observability.store import Store
 
 
 class Instruments:
-    """One small method for each seam. An update costs 1 to 3 µs."""
+    """One small method for each seam. An update costs a fraction of a microsecond."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry | None = None,
-        *,
-        version: str = "unknown",
-        revision: str = "unknown",
-        cap: int = CAP,
-    ) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # in the text format they are gauges nobody asked for
-        self._registry = registry or CollectorRegistry()
-        self._build = _BuildInfo(version, revision)
-        self._registry.register(self._build)
-        self._bounds = _Bounds(cap, self._drop)
+    def __init__(self, *, version: str = "unknown", revision: str = "unknown", kind: str = API, cap: int = CAP) -> None:
+        self._build = ("python", platform.python_version()), ("revision", revision), ("version", version)
+        self._bounds = Bounds(cap, self._drop)
+        self._store = Store(kind, self._bounds.admit)
+        self._folder: Path | None = None
+        self._collector, self._pages, self._scrape = Collector(), Pages(), threading.Lock()
         self._dropped = self._counter(LABELS_DROPPED)
         self._make_request_series()
         self._make_dependency_series()
         self._make_feature_series()
 
-    def request_started(self, category: str) -> None:
-        self._active_requests.of(category).inc()
+    def join(self, folder: Path) -> None:
+        """Keep the numbers in a slot of this folder from now on, and show those of all processes that do."""
+        self._folder = folder
+        self._store.join(folder)
 
-    def request_ended(self, method: str, category: str, status: int, seconds: float) -> None:
-        """Count and time a request that `request_started` has told of."""
-        self._active_requests.of(category).dec()
+    def settle(self) -> OSError | None:
+        """To be called now and then: move what there was no room for, and say once what is in the way."""
+        return self._store.settle()
+
+    def set_state(self, state: str) -> None:
+        """What this process does: one of WORKER_STATES."""
+        self._store.set_state(state)
+
+    def request_started(self, category: str) -> None:
+        self._active_requests.of(category).add(1)
+
+    def request_ended(
+        self, method: str, category: str, status: int, seconds: float, trace_id: str | None = None
+    ) -> None:
+        """Count and time a request that `request_started` has told of; `trace_id` only if its trace is recorded."""
+        self._active_requests.of(category).add(-1)
         self._requests.of(method, category, str(status)).inc()
-        self._request_seconds.of(method, category).observe(seconds)
+        self._request_seconds.of(method, category).observe(seconds, trace_id)
 
     def secret_read(self, tenant: str, secret_type: str) -> None:
         self._secret_reads.of(tenant, secret_type).inc()
@@ -160,6 +96,12 @@ class Instruments:
     def kms_failed(self, operation: str) -> None:
         self._kms_errors.of(operation).inc()
 
+    def rate_limit_hit(self, category: str) -> None:
+        self._rate_limit_hits.of(category).inc()
+
+    def rate_limited_locally(self, category: str) -> None:
+        self._rate_limit_local.of(category).inc()
+
     def set_pool(self, size: int, available: int) -> None:
         """This process's share; a scrape adds up the live processes'."""
         self._db_pool_size.set(size)
@@ -174,25 +116,38 @@ class Instruments:
     def render(self, accept: str) -> tuple[bytes, str]:
         """All series and their content type: OpenMetrics 1.0 if asked for, else Prometheus text 0.0.4.
 
-        In multiprocess mode the numbers of all processes, merged in a fresh registry: the metrics of this one must not
-        be there a second time.
+        Of all processes if this one has joined a folder: then what it could not keep there is not shown, because the
+        next scrape may ask another process, and a counter must not go backwards.
         """
-        registry = self._registry if values.ValueClass is values.MutexValue else self._merged()
-        if "application/openmetrics-text" in accept:
-            text: bytes = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-            return text, openmetrics.CONTENT_TYPE_LATEST
-        return exposition.generate_latest(registry), exposition.CONTENT_TYPE_PLAIN_0_0_4
+        is_open = "application/openmetrics-text" in accept
+        with self._scrape:
+            live, files = self._sources()
+            merged = self._collector.collect(files, with_exemplars=is_open)
+            facts = (self._build_info(), *processes.facts(live))
+            if is_open:
+                return self._pages.openmetrics(merged, facts).encode(), OPENMETRICS
+            return self._pages.text(merged, facts).encode(), TEXT
 
-    def _merged(self) -> CollectorRegistry:
-        registry = CollectorRegistry()
-        registry.register(self._build)
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return registry
+    def workers(self) -> dict[str, int]:
+        """The live processes of the API, by state."""
+        live = [self._store.alone()] if self._folder is None else holders(self._folder)
+        return dict(processes.states(live))
+
+    def _sources(self) -> tuple[list[Holder], Iterable[File]]:
+        if self._folder is None:
+            return [self._store.alone()], self._store.files()
+        live = list(holders(self._folder))
+        return live, files_in(self._folder, {holder.slot for holder in live})
+
+    def _build_info(self) -> Fact:
+        return Fact(requests.BUILD_INFO.name, requests.BUILD_INFO.help, [(self._build, 1.0)])
 
     def _make_request_series(self) -> None:
         self._requests = self._counter(requests.REQUESTS)
         self._request_seconds = self._histogram(requests.REQUEST_SECONDS)
         self._active_requests = self._gauge(requests.ACTIVE_REQUESTS)
+        self._rate_limit_hits = self._counter(requests.RATE_LIMIT_HITS)
+        self._rate_limit_local = self._counter(requests.RATE_LIMIT_LOCAL)
         self._log_messages = self._counter(requests.LOG_MESSAGES)
 
     def _make_dependency_series(self) -> None:
@@ -218,40 +173,14 @@ class Instruments:
         self._worker_jobs = self._counter(features.WORKER_JOBS)
         self._worker_last_success = self._gauge(features.WORKER_LAST_SUCCESS)
 
-    def _counter(self, series: Series) -> _Family[Counter]:
-        return _Family(
-            series, Counter(series.name, series.help, tuple(series.labels), registry=self._registry), self._bounds
-        )
+    def _counter(self, series: Series) -> Family[Counter]:
+        return Family(series, partial(Counter, self._store, series), self._bounds)
 
-    def _gauge(self, series: Series) -> _Family[Gauge]:
-        """Added up over live processes; what a dead one last said is gone with it."""
-        metric = Gauge(
-            series.name, series.help, tuple(series.labels), registry=self._registry, multiprocess_mode="livesum"
-        )
-        return _Family(series, metric, self._bounds)
+    def _gauge(self, series: Series) -> Family[Gauge]:
+        return Family(series, partial(Gauge, self._store, series), self._bounds)
 
-    def _histogram(self, series: Series) -> _Family[Histogram]:
-        metric = Histogram(
-            series.name,
-            series.help,
-            tuple(series.labels),
-            registry=self._registry,
-            buckets=BUCKETS_SECONDS,
-        )
-        return _Family(series, metric, self._bounds)
+    def _histogram(self, series: Series) -> Family[Histogram]:
+        return Family(series, partial(Histogram, self._store, series), self._bounds)
 
     def _drop(self, name: str) -> None:
         self._dropped.of(name).inc()
-
-
-class _BuildInfo(Collector):
-    """Collected and not set, because an Info of prometheus_client vanishes in multiprocess mode."""
-
-    def __init__(self, version: str, revision: str) -> None:
-        self._labels = (version, revision, platform.python_version())
-
-    def collect(self) -> Iterator[Metric]:
-        series = requests.BUILD_INFO
-        family = GaugeMetricFamily(series.name, series.help, labels=tuple(series.labels))
-        family.add_metric(self._labels, 1)
-        yield family

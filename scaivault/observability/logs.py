@@ -25,6 +25,8 @@ FIELDS = (
     "span_id",
     "tenant_id",
     "identity_id",
+    "issuer",
+    "trust_id",
     "method",
     "route",
     "path_category",
@@ -142,7 +144,7 @@ class _JsonForm(JsonFormatter):
         super().__init__(json_serializer=lambda content, **_: _encode(content))
 
     def format(self, record: logging.LogRecord) -> str:
-        return _masked(self.jsonify_log_record(_content(record)))
+        return masked(self.jsonify_log_record(_content(record)))
 
 
 class _TextForm(logging.Formatter):
@@ -155,7 +157,7 @@ class _TextForm(logging.Formatter):
         head = f"{when} {level:5} {name} {_shown(content.pop('event'))}"
         fields = "".join(f" {name}={_shown(value)}" for name, value in content.items() if name != "pid")
         trace = "".join(f"\n    {frame}" for frame in frames) if isinstance(frames, list) else ""
-        return _masked(head + fields + trace)
+        return masked(head + fields + trace)
 
 
 def _shown(value: object) -> str:
@@ -235,7 +237,8 @@ def _plain(value: object) -> object:
     return type(value).__name__
 
 
-def _masked(line: str) -> str:
+def masked(line: str) -> str:
+    """The text without what looks like a credential in it."""
     for hint in _SUSPICIOUS:
         if hint in line:
             return _CREDENTIAL.sub(_mask, line)

@@ -37,6 +37,13 @@ class Egress:
             raise NoDocument
         return list(dict.fromkeys(addresses))
 
+    def is_closed_literally(self, host: str) -> bool:
+        """Whether a host is an address, and no name, to which connections may not go."""
+        try:
+            return not self.is_open(ip_address(host.partition("%")[0]))
+        except ValueError:
+            return False
+
     def is_open(self, address: Address) -> bool:
         """Whether connections may go there."""
         address = _unwrapped(address)

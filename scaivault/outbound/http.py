@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from scaivault.kernel.calls import OnCall, unheard
 from scaivault.kernel.hosts import is_loopback
 from scaivault.kernel.redacted import Redacted
 from scaivault.outbound.egress import Egress
@@ -49,9 +50,10 @@ class DocumentFetcher:
     that lets it; without one anywhere, which is for addresses that the operator gave.
     """
 
-    def __init__(self, *, plain_http_is_allowed: bool, egress: Egress | None = None) -> None:
+    def __init__(self, *, plain_http_is_allowed: bool, egress: Egress | None = None, on_call: OnCall = unheard) -> None:
         self._plain_http_is_allowed = plain_http_is_allowed
         self._egress = egress
+        self._on_call = on_call
 
     def fetch(self, url: str, max_bytes: int, bearer: Redacted | None = None) -> Document:
         """The document at `url`. NothingThere if the server says so, NoDocument whatever else goes wrong."""
@@ -66,22 +68,36 @@ class DocumentFetcher:
         return self._ask(_Question("POST", url, max_bytes, b"Basic " + base64.b64encode(pair), form))
 
     def _ask(self, question: "_Question") -> Document:
+        """The answer, and a word about it to who listens: of the address the host, since a query can hold anything."""
+        started = time.perf_counter()
+        heard: dict[str, str | int] = {}
+        try:
+            document = self._answer(question, heard)
+        except NoDocument as failure:
+            self._on_call(question.method, started, failure.__cause__ or failure, **heard)
+            raise
+        self._on_call(question.method, started, **heard)
+        return document
+
+    def _answer(self, question: "_Question", heard: dict[str, str | int]) -> Document:
         deadline = time.monotonic() + TOTAL_SECONDS
         try:
-            self._check(question.url)
+            heard["server.address"] = self._checked(question.url)
             with cut_off_after(TOTAL_SECONDS) as cut_off, requests.Session() as session:
                 session.trust_env = False
                 session.mount("http://", WatchedAdapter(cut_off, self._egress))
                 session.mount("https://", WatchedAdapter(cut_off, self._egress))
-                return _fetch(session, question, deadline)
+                return _fetch(session, question, deadline, heard)
         except (requests.RequestException, HTTPError, OSError, ValueError) as failure:
             raise NoDocument from failure
 
-    def _check(self, url: str) -> None:
+    def _checked(self, url: str) -> str:
+        """The host, if it may be asked over this scheme."""
         parts = urlsplit(url)
         is_plain = parts.scheme == "http" and (self._plain_http_is_allowed or is_loopback(parts.hostname or ""))
         if not is_plain and parts.scheme != "https":
             raise NoDocument("Documents are fetched over HTTPS.")
+        return parts.hostname or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +109,7 @@ class _Question:
     form: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-def _fetch(session: requests.Session, question: _Question, deadline: float) -> Document:
+def _fetch(session: requests.Session, question: _Question, deadline: float, heard: dict[str, str | int]) -> Document:
     headers: dict[str, str | bytes] = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",
@@ -110,6 +126,7 @@ def _fetch(session: requests.Session, question: _Question, deadline: float) -> D
         allow_redirects=False,
         stream=True,
     ) as response:
+        heard["http.response.status_code"] = response.status_code
         if response.status_code in {NOT_FOUND, GONE}:
             raise NothingThere
         # Compressed was not asked for; unpacked it could be any size.

@@ -13,6 +13,7 @@ from psycopg.abc import PQGen
 from psycopg.rows import RowFactory, class_row, tuple_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
+from scaivault.kernel.calls import OnCall, unheard
 from scaivault.kernel.errors import Unavailable
 from scaivault.storage.errors import ConstraintViolated
 
@@ -62,11 +63,14 @@ class BoundedConnection(psycopg.Connection[Any]):
 class Session:
     """Statements on one connection. Values only ever travel as parameters: the query is a literal, by type."""
 
-    __slots__ = ("_connection", "_observe")
+    __slots__ = ("_connection", "_observe", "_on_call")
 
-    def __init__(self, connection: psycopg.Connection[Any], observe: Callable[[float], None]) -> None:
+    def __init__(
+        self, connection: psycopg.Connection[Any], observe: Callable[[float], None], on_call: OnCall = unheard
+    ) -> None:
         self._connection = connection
         self._observe = observe
+        self._on_call = on_call
 
     def one(self, kind: type[Row], query: LiteralString, **parameters: object) -> Row | None:
         """The only row as a `kind`, or None."""
@@ -86,9 +90,14 @@ class Session:
         """The executed cursor, which needs no closing: all of its rows are here."""
         started = time.perf_counter()
         try:
-            return self._connection.cursor(row_factory=rows).execute(query, parameters)
-        finally:
+            cursor = self._connection.cursor(row_factory=rows).execute(query, parameters)
+        except BaseException as failure:
             self._observe(time.perf_counter() - started)
+            self._on_call(query, started, failure)
+            raise
+        self._observe(time.perf_counter() - started)
+        self._on_call(query, started)
+        return cursor
 
 
 def _has_hung_up(connection: BoundedConnection) -> bool:
@@ -122,14 +131,24 @@ class _Pool(ConnectionPool[BoundedConnection]):
 class Database:
     """A pool of sessions. Nothing is opened before `open`, so that nothing crosses a fork."""
 
-    def __init__(self, url: str, pool_size: int, observe: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        pool_size: int,
+        observe: Callable[[float], None],
+        on_call: OnCall = unheard,
+        *,
+        kept: int = 1,
+    ) -> None:
+        """At most `pool_size` connections, of which `kept` stay open when there is nothing to do."""
         self._observe = observe
+        self._on_call = on_call
         self._mending = threading.Lock()
         self._pool = _Pool(
             url,
             connection_class=BoundedConnection,
             kwargs=connect_arguments(),
-            min_size=1,
+            min_size=kept,
             max_size=pool_size,
             timeout=POOL_WAIT_SECONDS,
             reconnect_timeout=0,
@@ -155,7 +174,7 @@ class Database:
         """Statements that each commit on their own."""
         try:
             with self._lent() as connection:
-                yield Session(connection, self._observe)
+                yield Session(connection, self._observe, self._on_call)
         except psycopg.Error as failure:
             self._explain(failure)
             raise
@@ -164,8 +183,15 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """Statements that commit together at the end of the block, or not at all if it raises."""
         try:
-            with self._lent() as connection, connection.transaction():
-                yield Session(connection, self._observe)
+            with self._lent() as connection:
+                began, ended = time.perf_counter(), None
+                with connection.transaction():
+                    self._on_call("BEGIN", began)
+                    yield Session(connection, self._observe, self._on_call)
+                    ended = time.perf_counter()
+                if ended is not None:  # the block came to its end: psycopg.Rollback ends it early, and quietly
+                    # What makes it durable, and the longest part of many a request.
+                    self._on_call("COMMIT", ended)
         except psycopg.Error as failure:
             self._explain(failure)
             raise

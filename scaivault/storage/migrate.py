@@ -5,7 +5,6 @@ statement that would wait for a busy table gives up after LOCK_SECONDS instead o
 """
 
 import os
-from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import psycopg
@@ -13,8 +12,8 @@ from yoyo import get_backend, read_migrations
 from yoyo.backends import DatabaseBackend
 
 from scaivault.kernel.errors import Unavailable
+from scaivault.storage.standing import MIGRATIONS
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 4
 STATEMENT_SECONDS = 60
 
@@ -34,15 +33,6 @@ def apply(database_url: str) -> int:
         reason = str(failure).partition("\n")[0]  # libpq names address and cause, never the password
         raise Unavailable(f"The database that DATABASE_URL names could not be migrated: {reason}") from failure
     return len(due)
-
-
-def pending(database_url: str) -> int:
-    """How many files are still to be applied."""
-    try:
-        with _backend(database_url) as backend:
-            return len(backend.to_apply(read_migrations(str(MIGRATIONS))))
-    except psycopg.Error as failure:
-        raise Unavailable("The database does not answer.") from failure
 
 
 def _backend(database_url: str) -> DatabaseBackend:

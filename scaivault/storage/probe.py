@@ -10,9 +10,11 @@ from scaivault.kernel.errors import Unavailable
 from scaivault.storage.database import BoundedConnection, connect_arguments
 
 ANSWER_SECONDS = 2.0
-# From a table of ours: an empty database takes transactions, but can serve nobody.
+# From a table of ours: an empty database takes transactions, but can serve nobody. The message is a record in the log
+# that changes no row: its transaction commits only when the disk (and a standby that is waited for) has it.
 _TAKE_A_TRANSACTION = """
-    SELECT pg_current_xact_id() FROM authority_clock WHERE NOT current_setting('transaction_read_only')::boolean
+    SELECT pg_logical_emit_message(true, 'scaivault', '')
+        FROM authority_clock WHERE NOT current_setting('transaction_read_only')::boolean
 """
 
 

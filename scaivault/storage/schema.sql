@@ -30,6 +30,32 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.secret_counts_of_row() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO secret_counts AS counts (tenant_id, shard, live)
+    VALUES (NEW.tenant_id, pg_backend_pid() % 8, CASE WHEN NEW.deleted_at IS NULL THEN 1 ELSE -1 END)
+        ON CONFLICT ON CONSTRAINT secret_counts_pkey DO UPDATE SET live = counts.live + excluded.live;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.secret_counts_of_statement() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO secret_counts AS counts (tenant_id, shard, live)
+    SELECT tenant_id, pg_backend_pid() % 8, CASE TG_OP WHEN 'INSERT' THEN count(*) ELSE -count(*) END
+      FROM changed
+     WHERE deleted_at IS NULL
+     GROUP BY tenant_id
+     ORDER BY tenant_id
+        ON CONFLICT ON CONSTRAINT secret_counts_pkey DO UPDATE SET live = counts.live + excluded.live;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.secrets_next_notice(ends_at timestamp with time zone, before integer[], after timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -216,6 +242,27 @@ CREATE TABLE public.policy_bindings (
     CONSTRAINT policy_bindings_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text, 'group'::text])))
 );
 
+CREATE TABLE public.secret_counts (
+    tenant_id text NOT NULL,
+    shard smallint NOT NULL,
+    live bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+CREATE TABLE public.secret_policies (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    description text NOT NULL,
+    policy_type text NOT NULL,
+    fields jsonb NOT NULL,
+    is_active boolean NOT NULL,
+    revision integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT secret_policies_type_check CHECK ((policy_type = ANY (ARRAY['password'::text, 'api_key'::text, 'oauth_client'::text, 'ssh_key'::text, 'custom'::text])))
+);
+
 CREATE TABLE public.secret_tags (
     tenant_id text NOT NULL,
     tag text NOT NULL COLLATE pg_catalog."C",
@@ -307,7 +354,8 @@ CREATE TABLE public.tokens (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
-    parent_id text
+    parent_id text,
+    user_id text COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.trusts (
@@ -327,6 +375,14 @@ CREATE TABLE public.trusts (
     CONSTRAINT trusts_lifetime_check CHECK (((lifetime_seconds >= 60) AND (lifetime_seconds <= 43200)))
 );
 
+CREATE TABLE public.untold_users (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT untold_users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
+);
+
 CREATE TABLE public.users (
     tenant_id text NOT NULL,
     id text NOT NULL COLLATE pg_catalog."C",
@@ -337,6 +393,9 @@ CREATE TABLE public.users (
     roles text[] NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     last_synced_at timestamp with time zone NOT NULL,
+    given_roles text[] DEFAULT '{}'::text[] NOT NULL,
+    given_groups text[] DEFAULT '{}'::text[] NOT NULL,
+    told_roles text[],
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
@@ -459,6 +518,15 @@ ALTER TABLE ONLY public.policy_bindings
 ALTER TABLE ONLY public.policy_bindings
     ADD CONSTRAINT policy_bindings_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.secret_counts
+    ADD CONSTRAINT secret_counts_pkey PRIMARY KEY (tenant_id, shard);
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_name_key UNIQUE (tenant_id, name);
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_pkey PRIMARY KEY (tenant_id, tag, path);
 
@@ -488,6 +556,9 @@ ALTER TABLE ONLY public.trusts
 
 ALTER TABLE ONLY public.trusts
     ADD CONSTRAINT trusts_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.untold_users
+    ADD CONSTRAINT untold_users_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
@@ -562,7 +633,11 @@ CREATE INDEX tokens_parent_idx ON public.tokens USING btree (tenant_id, parent_i
 
 CREATE INDEX tokens_tenant_identity_idx ON public.tokens USING btree (tenant_id, identity_id, id);
 
+CREATE INDEX tokens_user_idx ON public.tokens USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
+
 CREATE INDEX trusts_issuer_idx ON public.trusts USING btree (tenant_id, issuer, id);
+
+CREATE INDEX users_email_idx ON public.users USING btree (tenant_id, email);
 
 CREATE INDEX webhook_deliveries_due_idx ON public.webhook_deliveries USING btree (tenant_id, webhook_id, next_attempt_at, sequence) WHERE (next_attempt_at IS NOT NULL);
 
@@ -576,9 +651,15 @@ CREATE INDEX webhook_lanes_due_idx ON public.webhook_lanes USING btree (due_at) 
 
 CREATE INDEX webhook_secrets_key_idx ON public.webhook_secrets USING btree (tenant_id, key_version);
 
+CREATE TRIGGER secrets_added AFTER INSERT ON public.secrets REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
+
 CREATE TRIGGER secrets_notice_on_insert BEFORE INSERT ON public.secrets FOR EACH ROW WHEN ((new.expires_at IS NOT NULL)) EXECUTE FUNCTION public.secrets_set_notice();
 
 CREATE TRIGGER secrets_notice_on_update BEFORE UPDATE OF expires_at, notify_before, deleted_at ON public.secrets FOR EACH ROW WHEN ((((old.expires_at IS DISTINCT FROM new.expires_at) OR (old.notify_before IS DISTINCT FROM new.notify_before)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.secrets_set_notice();
+
+CREATE TRIGGER secrets_removed AFTER DELETE ON public.secrets REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
+
+CREATE TRIGGER secrets_trashed AFTER UPDATE OF deleted_at ON public.secrets FOR EACH ROW WHEN (((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL))) EXECUTE FUNCTION public.secret_counts_of_row();
 
 CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
 
@@ -606,6 +687,12 @@ ALTER TABLE ONLY public.policies
 ALTER TABLE ONLY public.policy_bindings
     ADD CONSTRAINT policy_bindings_policy_fkey FOREIGN KEY (tenant_id, policy_id) REFERENCES public.policies(tenant_id, id);
 
+ALTER TABLE ONLY public.secret_counts
+    ADD CONSTRAINT secret_counts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secret_policies
+    ADD CONSTRAINT secret_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
 
@@ -632,6 +719,9 @@ ALTER TABLE ONLY public.tokens
 
 ALTER TABLE ONLY public.trusts
     ADD CONSTRAINT trusts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.untold_users
+    ADD CONSTRAINT untold_users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

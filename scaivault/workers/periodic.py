@@ -5,7 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+
+from scaivault.kernel.clock import SystemClock
+from scaivault.kernel.ports import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,14 @@ class Job:
     is_owed_at_end: bool = True
 
 
+@dataclass(slots=True)
+class Record:
+    """When a job last ended well, and when not; None if never."""
+
+    last_success: datetime | None = None
+    last_failure: datetime | None = None
+
+
 class OnFailure(Protocol):
     def __call__(self, job: str, failure: Exception) -> None: ...
 
@@ -28,8 +40,10 @@ class OnFailure(Protocol):
 class Periodic:
     """Runs jobs from `open` to `close`. A job that fails is reported and tried again when it is next due."""
 
-    def __init__(self, jobs: Sequence[Job], on_failure: OnFailure) -> None:
+    def __init__(self, jobs: Sequence[Job], on_failure: OnFailure, clock: Clock | None = None) -> None:
         self._jobs = jobs
+        self._clock = clock or SystemClock()
+        self.records = {job.name: Record() for job in jobs}
         self._on_failure = on_failure
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -63,7 +77,10 @@ class Periodic:
         try:
             job.run()
         except Exception as failure:  # noqa: BLE001 - one job's fault must not end the thread that all of them share
+            self.records[job.name].last_failure = self._clock.now()
             self._on_failure(job.name, failure)
+        else:
+            self.records[job.name].last_success = self._clock.now()
 
 
 def _spread(seconds: float) -> float:

@@ -8,7 +8,22 @@ from collections.abc import Callable
 import click
 
 from scaivault.dev.processes import DevFault
-from tests.bench import filling, machine, pressure, report, rotation, scale, stage, throughput, tokens
+from tests.bench import (
+    exporter,
+    filling,
+    limits,
+    machine,
+    metrics,
+    pressure,
+    report,
+    rotation,
+    scale,
+    stage,
+    throughput,
+    tokens,
+    traces,
+    webhooks,
+)
 from tests.bench.load import clients
 from tests.bench.options import PAGE, Options
 from tests.bench.report import Finding
@@ -28,6 +43,11 @@ Reads with a JSON web token take turns with the same reads by the same identity 
 been seen before.
 
 Memory of tokens: one connection, and so one worker, shows tokens that differ in their `jti` only.
+
+Reads with rate limits take turns with the same reads of an API whose buckets nobody counts; reads with traces with those
+of an API that has no collector; reads while `/v1/metrics` is scraped every second with the same reads unscraped.
+
+The exporter's looks: databases of their own, filled by `generate_series`, looked at in turns; medians.
 
 Rotation: a tenant's key is renewed with so many data keys under it, alone, from the new version to the proof. Then the
 eight clients read, in turns in quiet and while the key is renewed once more on the same two cores.
@@ -72,10 +92,17 @@ def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -
         findings += tokens.memory(house, load, say)
         findings.append(tokens.key_service(house, load, options))
         findings += throughput.writes(house, load, options, say)
+        findings += limits.reads(house, load, options, say)
+        findings += traces.tracing(house, load, options, say)
+        findings += metrics.costs(house, load, options, say)
+        findings.append(exporter.writes(house, options, say))
         findings += rotation.rotations(house, load, options, say)
     findings.append(pressure.probes(house, say))
+    findings += webhooks.webhooks(house, say)
     filling.fill(house, options, say)
+    findings.append(webhooks.idle(house, say))
     findings += scale.questions(house, options, say)
+    findings += exporter.looks(house, options, say)
     findings.append(pressure.weight(house))
     return findings
 

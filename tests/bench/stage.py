@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -62,7 +62,8 @@ class Stage:
     floor_port: int
     tokens: Tokens
     issuer: Issuer
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
+    """What the API was started with."""
 
     @property
     def superuser_url(self) -> str:
@@ -82,6 +83,7 @@ def raised() -> Iterator[Stage]:
             folder,
             processes.kept_port(folder / "api.port"),
             processes.kept_port(folder / "ops.port"),
+            processes.kept_port(folder / "exporter.port"),
             processes.kept_port(folder / "worker.port"),
             {},
         )

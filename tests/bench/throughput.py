@@ -38,7 +38,7 @@ def reads(stage: Stage, clients: Clients, options: Options, say: Say) -> list[Fi
             stage.plan.port, [read_of(token, path, b'"username":"billing"') for path in paths], TENANT, "read"
         ),
     }
-    outcomes = _in_turns(stage, clients, sides, options, say)
+    outcomes = in_turns(stage, clients, sides, options, say)
     return [
         _against_floor("audited read, 8 clients", outcomes, "read", bar=0.6),
         _evenness("p99 of a read to its median", outcomes["read"], bar=3),
@@ -53,7 +53,7 @@ def web_tokens(stage: Stage, clients: Clients, options: Options, say: Say) -> li
         name: Side(stage.plan.port, [read_of(token, path, b'"username":"billing"') for path in paths], TENANT, "read")
         for name, token in {"personal": stage.tokens.deployer, "web": stage.tokens.web_deployer}.items()
     }
-    outcomes = _in_turns(stage, clients, sides, options, say)
+    outcomes = in_turns(stage, clients, sides, options, say)
     web, personal = ([each.rate for each in outcomes[name]] for name in ("web", "personal"))
     ratios = [its / theirs for its, theirs in zip(web, personal, strict=True)]
     beside = f"personal token {median(personal):,.0f}/s"
@@ -71,7 +71,7 @@ def writes(stage: Stage, clients: Clients, options: Options, say: Say) -> list[F
         "new secret": Side(stage.plan.port, [_write(token, f"bench/new/{new}", 201)], TENANT, "write"),
         "next version": Side(stage.plan.port, [_write(token, path, 200) for path in paths], TENANT, "write"),
     }
-    outcomes = _in_turns(stage, clients, sides, options, say)
+    outcomes = in_turns(stage, clients, sides, options, say)
     return [
         _against_floor("audited write of a new secret, 8 clients", outcomes, "new secret", bar=0.4),
         _against_floor("audited write of a next version, 8 clients", outcomes, "next version", bar=0.4),
@@ -92,7 +92,7 @@ def put_secrets(stage: Stage, clients: Clients, kind: str) -> list[str]:
     return paths
 
 
-def _in_turns(
+def in_turns(
     stage: Stage, clients: Clients, sides: Mapping[str, Side], options: Options, say: Say
 ) -> Mapping[str, list[Outcome]]:
     """A B A B …: whatever else the machine does in the meantime, it does to all of them."""

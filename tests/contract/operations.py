@@ -17,6 +17,7 @@ class Operation:
     rule: str
     needs: str
     category: str
+    limit: str | None
     body: object = None
 
     @property
@@ -40,6 +41,7 @@ class Operation:
             ("<binding_id>", "binding_id"),
             ("<token_id>", "token_id"),
             ("<trust_id>", "trust_id"),
+            ("<secret_policy_id>", "secret_policy_id"),
             ("<webhook_id>", "webhook_id"),
             ("<delivery_id>", "delivery_id"),
             ("<identity_id>", "identity_id"),
@@ -63,6 +65,7 @@ NOBODY = {
     "binding_id": f"bnd_{'0' * 32}",
     "token_id": f"tok_{'0' * 32}",
     "trust_id": f"trs_{'0' * 32}",
+    "secret_policy_id": f"sp_{'0' * 32}",
     "webhook_id": f"wh_{'0' * 32}",
     "delivery_id": f"del_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
@@ -85,6 +88,8 @@ def _filled(body, replacements):
 
 RULES = [{"path_pattern": "nowhere/*", "permissions": ["read"]}]
 POLICY = {"name": "a policy that is tried", "rules": RULES}
+GENERATED = [{"name": "password", "generator": "random", "config": {"length": 20}}]
+SECRET_POLICY = {"name": "a secret policy that is tried", "fields": GENERATED}
 BINDING = {"identity_type": "user", "identity_id": NOBODY["identity_id"]}
 TRIAL = {"identity_id": NOBODY["identity_id"], "path": NOBODY["path"], "permission": "read"}
 TRUST = {
@@ -105,23 +110,27 @@ FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["te
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
+SECRET_POLICIES = "/v1/secret-policies"
+ONE_SECRET_POLICY = f"{SECRET_POLICIES}/<secret_policy_id>"
 WEBHOOKS = "/v1/webhooks"
 ONE_WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
 ONE_DELIVERY = f"{ONE_WEBHOOK}/deliveries/<delivery_id>"
 
 SECRETS = (
-    Operation("GET", "/v1/secrets", "secrets:list", "secrets"),
-    Operation("POST", "/v1/secrets/batch", "secrets:read", "batch", {"paths": [NOBODY["path"]]}),
-    Operation("POST", "/v1/secrets/batch/metadata", "secrets:list", "batch", {"paths": [NOBODY["path"]]}),
-    Operation("GET", SECRET, "secrets:read", "secrets"),
-    Operation("PUT", SECRET, "secrets:write", "secrets", {"data": {}}),
-    Operation("DELETE", SECRET, "secrets:delete", "secrets"),
-    Operation("GET", f"{SECRET}:metadata", "secrets:list", "secrets"),
-    Operation("PATCH", f"{SECRET}:metadata", "secrets:write", "secrets", {"metadata": {"color": "red"}}),
-    Operation("GET", f"{SECRET}:versions", "secrets:list", "secrets"),
-    Operation("POST", f"{SECRET}:recover", "secrets:write", "secrets"),
-    Operation("POST", f"{SECRET}:rollback", "secrets:write", "secrets", {"version": 1}),
-    Operation("POST", f"{SECRET}:destroy", "secrets:delete", "secrets", {"versions": [1]}),
+    Operation("GET", "/v1/secrets", "secrets:list", "secrets", "list"),
+    Operation("POST", "/v1/secrets/batch", "secrets:read", "batch", "batch_read", {"paths": [NOBODY["path"]]}),
+    Operation(
+        "POST", "/v1/secrets/batch/metadata", "secrets:list", "batch", "batch_metadata", {"paths": [NOBODY["path"]]}
+    ),
+    Operation("GET", SECRET, "secrets:read", "secrets", "read"),
+    Operation("PUT", SECRET, "secrets:write", "secrets", "write", {"data": {}}),
+    Operation("DELETE", SECRET, "secrets:delete", "secrets", "delete"),
+    Operation("GET", f"{SECRET}:metadata", "secrets:list", "secrets", "read"),
+    Operation("PATCH", f"{SECRET}:metadata", "secrets:write", "secrets", "write", {"metadata": {"color": "red"}}),
+    Operation("GET", f"{SECRET}:versions", "secrets:list", "secrets", "read"),
+    Operation("POST", f"{SECRET}:recover", "secrets:write", "secrets", "write"),
+    Operation("POST", f"{SECRET}:rollback", "secrets:write", "secrets", "write", {"version": 1}),
+    Operation("POST", f"{SECRET}:destroy", "secrets:delete", "secrets", "delete", {"versions": [1]}),
 )
 # What a partner's tenants share answers to the same calls.
 SHARED = tuple(replace(each, rule=each.rule.replace("/v1/", "/v1/partner/")) for each in SECRETS)
@@ -130,61 +139,72 @@ OPERATIONS = (
     *SECRETS,
     *SHARED,
     # Policies
-    Operation("GET", POLICIES, "policies:read", "policies"),
-    Operation("POST", POLICIES, "policies:write", "policies", POLICY),
-    Operation("POST", f"{POLICIES}/test", "policies:read", "policies", TRIAL),
-    Operation("GET", ONE_POLICY, "policies:read", "policies"),
-    Operation("PUT", ONE_POLICY, "policies:write", "policies", POLICY),
-    Operation("PATCH", ONE_POLICY, "policies:write", "policies", {"is_active": False}),
-    Operation("DELETE", ONE_POLICY, "policies:write", "policies"),
-    Operation("GET", f"{ONE_POLICY}/bindings", "policies:read", "policies"),
-    Operation("POST", f"{ONE_POLICY}/bindings", "policies:write", "policies", BINDING),
-    Operation("DELETE", f"{ONE_POLICY}/bindings/<binding_id>", "policies:write", "policies"),
+    Operation("GET", POLICIES, "policies:read", "policies", "policy"),
+    Operation("POST", POLICIES, "policies:write", "policies", "policy", POLICY),
+    Operation("POST", f"{POLICIES}/test", "policies:read", "policies", "policy_test", TRIAL),
+    Operation("GET", ONE_POLICY, "policies:read", "policies", "policy"),
+    Operation("PUT", ONE_POLICY, "policies:write", "policies", "policy", POLICY),
+    Operation("PATCH", ONE_POLICY, "policies:write", "policies", "policy", {"is_active": False}),
+    Operation("DELETE", ONE_POLICY, "policies:write", "policies", "policy"),
+    Operation("GET", f"{ONE_POLICY}/bindings", "policies:read", "policies", "policy"),
+    Operation("POST", f"{ONE_POLICY}/bindings", "policies:write", "policies", "policy", BINDING),
+    Operation("DELETE", f"{ONE_POLICY}/bindings/<binding_id>", "policies:write", "policies", "policy"),
+    # Secret policies
+    Operation("GET", SECRET_POLICIES, "policies:read", "policies", "policy"),
+    Operation("POST", SECRET_POLICIES, "policies:write", "policies", "policy", SECRET_POLICY),
+    Operation("POST", f"{SECRET_POLICIES}/preview", "policies:write", "policies", "policy", {"fields": GENERATED}),
+    Operation("GET", ONE_SECRET_POLICY, "policies:read", "policies", "policy"),
+    Operation("PUT", ONE_SECRET_POLICY, "policies:write", "policies", "policy", SECRET_POLICY),
+    Operation("PATCH", ONE_SECRET_POLICY, "policies:write", "policies", "policy", {"is_active": False}),
+    Operation("DELETE", ONE_SECRET_POLICY, "policies:write", "policies", "policy"),
+    Operation("POST", f"{ONE_SECRET_POLICY}/preview", "policies:write", "policies", "policy"),
     # Identity
-    Operation("GET", "/v1/auth/whoami", ANY, "auth"),
-    Operation("POST", "/v1/auth/introspect", "admin", "auth", {"token": "skt_x"}),
-    Operation("POST", "/v1/auth/tokens", ANY, "auth", {"name": "tried", "scopes": ["secrets:list"]}),
-    Operation("GET", "/v1/auth/tokens", ANY, "auth"),
-    Operation("DELETE", "/v1/auth/tokens/<token_id>", ANY, "auth"),
-    Operation("POST", "/v1/auth/trusts", "identity:admin", "auth", TRUST),
-    Operation("GET", "/v1/auth/trusts", "identity:admin", "auth"),
-    Operation("GET", "/v1/auth/trusts/<trust_id>", "identity:admin", "auth"),
-    Operation("DELETE", "/v1/auth/trusts/<trust_id>", "identity:admin", "auth"),
-    Operation("POST", "/v1/auth/exchange", PROVEN, "auth", FOREIGN),
+    Operation("GET", "/v1/auth/whoami", ANY, "auth", "auth"),
+    Operation("POST", "/v1/auth/introspect", "admin", "auth", "auth", {"token": "skt_x"}),
+    Operation("POST", "/v1/auth/tokens", ANY, "auth", "auth", {"name": "tried", "scopes": ["secrets:list"]}),
+    Operation("GET", "/v1/auth/tokens", ANY, "auth", "auth"),
+    Operation("DELETE", "/v1/auth/tokens/<token_id>", ANY, "auth", "auth"),
+    Operation("POST", "/v1/auth/trusts", "identity:admin", "auth", "auth", TRUST),
+    Operation("GET", "/v1/auth/trusts", "identity:admin", "auth", "auth"),
+    Operation("GET", "/v1/auth/trusts/<trust_id>", "identity:admin", "auth", "auth"),
+    Operation("DELETE", "/v1/auth/trusts/<trust_id>", "identity:admin", "auth", "auth"),
+    Operation("POST", "/v1/auth/exchange", PROVEN, "auth", "open", FOREIGN),
     # Directory
-    Operation("GET", "/v1/identity/partners", "identity:read", "identity"),
-    Operation("GET", "/v1/identity/tenants", "identity:read", "identity"),
-    Operation("GET", "/v1/identity/tenants/<tenant_id>/users", "identity:read", "identity"),
-    Operation("GET", "/v1/identity/tenants/<tenant_id>/groups", "identity:read", "identity"),
-    Operation("GET", "/v1/identity/groups/<group_id>/members", "identity:read", "identity"),
-    Operation("GET", "/v1/identity/resolve/<identity_type>/<identity_id>", "identity:read", "identity"),
-    Operation("POST", "/v1/identity/sync", "identity:admin", "identity"),
-    Operation("GET", "/v1/identity/sync/history", "identity:read", "identity"),
-    Operation("GET", "/v1/identity/roles", ANY, "identity"),
-    Operation("GET", "/v1/identity/users/<user_id>/roles", "identity:read", "identity"),
-    Operation("PUT", "/v1/identity/users/<user_id>/roles", "identity:admin", "identity", {"roles": []}),
-    Operation("POST", "/v1/identity/webhooks/scaikey", SIGNED, "identity", {"event_id": "evt_x"}),
+    Operation("GET", "/v1/identity/partners", "identity:read", "identity", "identity_read"),
+    Operation("GET", "/v1/identity/tenants", "identity:read", "identity", "identity_read"),
+    Operation("GET", "/v1/identity/tenants/<tenant_id>/users", "identity:read", "identity", "identity_read"),
+    Operation("GET", "/v1/identity/tenants/<tenant_id>/groups", "identity:read", "identity", "identity_read"),
+    Operation("GET", "/v1/identity/groups/<group_id>/members", "identity:read", "identity", "identity_read"),
+    Operation(
+        "GET", "/v1/identity/resolve/<identity_type>/<identity_id>", "identity:read", "identity", "identity_read"
+    ),
+    Operation("POST", "/v1/identity/sync", "identity:admin", "identity", "identity_sync"),
+    Operation("GET", "/v1/identity/sync/history", "identity:read", "identity", "identity_read"),
+    Operation("GET", "/v1/identity/roles", ANY, "identity", "identity_read"),
+    Operation("GET", "/v1/identity/users/<user_id>/roles", "identity:read", "identity", "identity_read"),
+    Operation("PUT", "/v1/identity/users/<user_id>/roles", "identity:admin", "identity", "policy", {"roles": []}),
+    Operation("POST", "/v1/identity/webhooks/scaikey", SIGNED, "identity", "open", {"event_id": "evt_x"}),
     # Webhooks
-    Operation("GET", WEBHOOKS, "admin", "webhooks"),
-    Operation("POST", WEBHOOKS, "admin", "webhooks", WEBHOOK),
-    Operation("GET", ONE_WEBHOOK, "admin", "webhooks"),
-    Operation("PATCH", ONE_WEBHOOK, "admin", "webhooks", {"name": "another name"}),
-    Operation("DELETE", ONE_WEBHOOK, "admin", "webhooks"),
-    Operation("POST", f"{ONE_WEBHOOK}/test", "admin", "webhooks"),
-    Operation("GET", f"{ONE_WEBHOOK}/deliveries", "admin", "webhooks"),
-    Operation("POST", f"{ONE_DELIVERY}/redeliver", "admin", "webhooks"),
+    Operation("GET", WEBHOOKS, "admin", "webhooks", "webhook"),
+    Operation("POST", WEBHOOKS, "admin", "webhooks", "webhook", WEBHOOK),
+    Operation("GET", ONE_WEBHOOK, "admin", "webhooks", "webhook"),
+    Operation("PATCH", ONE_WEBHOOK, "admin", "webhooks", "webhook", {"name": "another name"}),
+    Operation("DELETE", ONE_WEBHOOK, "admin", "webhooks", "webhook"),
+    Operation("POST", f"{ONE_WEBHOOK}/test", "admin", "webhooks", "webhook"),
+    Operation("GET", f"{ONE_WEBHOOK}/deliveries", "admin", "webhooks", "webhook"),
+    Operation("POST", f"{ONE_DELIVERY}/redeliver", "admin", "webhooks", "webhook"),
     # Audit
-    Operation("GET", "/v1/audit/logs", "audit:read", "audit"),
-    Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit"),
-    Operation("GET", "/v1/audit/identities/<identity_id>", "audit:read", "audit"),
-    Operation("GET", "/v1/audit/summary", "audit:read", "audit"),
+    Operation("GET", "/v1/audit/logs", "audit:read", "audit", "audit_query"),
+    Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit", "audit_query"),
+    Operation("GET", "/v1/audit/identities/<identity_id>", "audit:read", "audit", "audit_query"),
+    Operation("GET", "/v1/audit/summary", "audit:read", "audit", "audit_query"),
     # The vault about itself
-    Operation("GET", "/v1/health", OPEN, "system"),
-    Operation("GET", "/v1/health/ready", OPEN, "system"),
-    Operation("GET", "/v1/health/detailed", "admin", "system"),
-    Operation("GET", "/v1/version", OPEN, "system"),
-    Operation("GET", "/v1/metrics", "admin", "system"),
-    Operation("GET", "/v1/openapi.json", OPEN, "system"),
+    Operation("GET", "/v1/health", OPEN, "system", None),
+    Operation("GET", "/v1/health/ready", OPEN, "system", None),
+    Operation("GET", "/v1/health/detailed", "admin", "system", None),
+    Operation("GET", "/v1/version", OPEN, "system", "open"),
+    Operation("GET", "/v1/metrics", "admin", "system", None),
+    Operation("GET", "/v1/openapi.json", OPEN, "system", "open"),
 )
 CLOSED = tuple(each for each in OPERATIONS if not each.is_open)
 # Every address that takes a token is also one in a tenant that is named.

@@ -15,6 +15,8 @@ PROMISED = {
     "scaivault_requests_total": ("counter", "method,path_category,status"),
     "scaivault_request_duration_seconds": ("histogram", "method,path_category"),
     "scaivault_active_requests": ("gauge", "path_category"),
+    "scaivault_rate_limit_hits_total": ("counter", "category"),
+    "scaivault_rate_limit_local_total": ("counter", "category"),
     "scaivault_secret_reads_total": ("counter", "tenant,secret_type"),
     "scaivault_secret_writes_total": ("counter", "tenant"),
     "scaivault_db_latency_seconds": ("histogram", ""),
@@ -28,6 +30,8 @@ PROMISED = {
     "scaivault_policy_violations_total": ("counter", "tenant"),
     "scaivault_cache_requests_total": ("counter", "cache,result"),
     "scaivault_log_messages_total": ("counter", "level"),
+    "scaivault_workers": ("gauge", "state"),
+    "scaivault_process_resident_memory_bytes": ("gauge", "process"),
     "scaivault_build_info": ("gauge", "version,revision,python"),
     "scaivault_metric_labels_dropped_total": ("counter", "series"),
 }

@@ -171,6 +171,7 @@ def existing(ada, pat, room):
     bound = {"identity_type": "user", "identity_id": f"user:{room}"}
     binding = ada.post(f"/v1/policies/{policy.json['id']}/bindings", bound)
     token = ada.post("/v1/auth/tokens", {"name": room, "scopes": ["secrets:list"]})
+    secret_policy = ada.post("/v1/secret-policies", {"name": f"{room} there", "policy_type": "ssh_key"})
     trust = ada.post("/v1/auth/trusts", {**TRUST, "name": f"{room} there"})
     webhook = ada.post("/v1/webhooks", {**WEBHOOK, "url": "http://127.0.0.1:9/hook"}).json["id"]
     tried = ada.post(f"/v1/webhooks/{webhook}/test").json["delivery_id"]
@@ -182,6 +183,7 @@ def existing(ada, pat, room):
         "binding_id": binding.json["id"],
         "token_id": token.json["id"],
         "trust_id": trust.json["id"],
+        "secret_policy_id": secret_policy.json["id"],
         "identity_id": "user:ada@a.example",
         "identity_type": "user",
         "tenant_id": "tnt_a",
@@ -189,6 +191,7 @@ def existing(ada, pat, room):
         "user_id": "usr_there",
     }
     ada.delete(f"/v1/auth/trusts/{trust.json['id']}")  # there can be a hundred
+    ada.delete(f"/v1/secret-policies/{secret_policy.json['id']}")  # and two hundred of these
     ada.delete(f"/v1/webhooks/{webhook}")
 
 

@@ -11,6 +11,8 @@ from scaivault.crypto.envelope import Envelope
 from scaivault.edge import problems
 from scaivault.kernel.caller import Role
 from scaivault.kernel.errors import VaultError
+from scaivault.kernel.limits import RateCategory
+from scaivault.ratelimit.local import LocalBuckets
 from tests.contract.operations import FOREIGN, TRUST, WEBHOOK
 
 # By class, with the status and the code that clients see.
@@ -49,6 +51,7 @@ ANSWERED = {
     "VersionNotFound": (404, "version_not_found"),
     "PolicyNotFound": (404, "policy_not_found"),
     "BindingNotFound": (404, "binding_not_found"),
+    "SecretPolicyNotFound": (404, "secret_policy_not_found"),
     "TokenNotFound": (404, "token_not_found"),
     "TrustNotFound": (404, "trust_not_found"),
     "WebhookNotFound": (404, "webhook_not_found"),
@@ -60,10 +63,14 @@ ANSWERED = {
     "PolicyInUse": (409, "policy_in_use"),
     "BindingExists": (409, "binding_exists"),
     "RevisionConflict": (409, "version_conflict"),
+    "SecretPolicyExists": (409, "secret_policy_exists"),
+    "SecretPolicyInactive": (409, "secret_policy_inactive"),
+    "TooManySecretPolicies": (409, "too_many_secret_policies"),
     "TooManyTokens": (409, "too_many_tokens"),
     "TooManyTrusts": (409, "too_many_trusts"),
     "TooManyWebhooks": (409, "too_many_webhooks"),
     "TrustExists": (409, "trust_exists"),
+    "RateLimited": (429, "rate_limited"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
@@ -154,6 +161,13 @@ def foreign_tenant(scene):
     return scene.ada.get(scene.secret, headers={"X-Tenant-ID": "tnt_b"})
 
 
+def empty_bucket(scene):
+    one_each = LocalBuckets(dict.fromkeys(RateCategory, 1))
+    scene.monkeypatch.setattr(scene.house.services.limits, "_buckets", one_each)
+    scene.ada.get("/v1/auth/whoami")
+    return scene.ada.get("/v1/auth/whoami")
+
+
 def token_beyond_its_maker(scene):
     narrow = scene.token(scopes=["secrets:list"])
     return narrow.post("/v1/auth/tokens", {"name": scene.room, "scopes": ["admin"]})
@@ -207,6 +221,27 @@ def no_policy_there(scene):
 
 def no_binding(scene):
     return scene.ada.delete(f"/v1/policies/{scene.policy()}/bindings/bnd_{'0' * 32}")
+
+
+def no_secret_policy_there(scene):
+    return scene.ada.get(f"/v1/secret-policies/sp_{'0' * 32}")
+
+
+def secret_policy(scene, number=0):
+    return scene.ada.post("/v1/secret-policies", {"name": f"{scene.room} {number}", "policy_type": "password"})
+
+
+def secret_policy_of_a_taken_name(scene):
+    secret_policy(scene)
+    return secret_policy(scene)
+
+
+def too_many_secret_policies(scene):
+    answers = [secret_policy(scene, number) for number in range(201)]
+    for made in answers:
+        if made.status_code == 201:  # the house is full for everybody else
+            scene.ada.delete(f"/v1/secret-policies/{made.json['id']}")
+    return answers[-1]
 
 
 def no_such_token(scene):
@@ -360,6 +395,7 @@ REACHED = [
     (401, "token_invalid", forged_token),
     (401, "token_invalid", foreign_token_of_nobody),
     (401, "token_revoked", revoked_token),
+    (429, "rate_limited", empty_bucket),
     (403, "access_denied", no_policy),
     (403, "insufficient_scope", no_scope),
     (403, "mfa_required", no_mfa),
@@ -386,6 +422,7 @@ REACHED = [
     (404, "version_not_found", no_version),
     (404, "policy_not_found", no_policy_there),
     (404, "binding_not_found", no_binding),
+    (404, "secret_policy_not_found", no_secret_policy_there),
     (404, "token_not_found", no_such_token),
     (404, "trust_not_found", no_such_trust),
     (404, "webhook_not_found", no_such_webhook),
@@ -399,6 +436,8 @@ REACHED = [
     (409, "version_conflict", stale_write),
     (409, "version_conflict", stale_policy),
     (409, "too_many_tokens", too_many_tokens),
+    (409, "secret_policy_exists", secret_policy_of_a_taken_name),
+    (409, "too_many_secret_policies", too_many_secret_policies),
     (409, "trust_exists", trust_of_a_taken_name),
     (409, "too_many_trusts", too_many_key_sets),
     (409, "too_many_webhooks", too_many_webhooks),
@@ -434,10 +473,12 @@ DOCUMENTED = frozenset(
         "version_not_found",
         "policy_not_found",
         "binding_not_found",
+        "secret_policy_not_found",
         "webhook_not_found",
         "policy_in_use",
         "secret_exists",
         "version_conflict",
+        "rate_limited",
         "service_unavailable",
         "internal_error",
     ]
@@ -448,7 +489,8 @@ def test_every_code_that_is_documented_or_answered_is_reached_below():
     reached = {code for _, code, _ in REACHED}
     assert reached >= DOCUMENTED
     abstract = {"conflict"}  # never raised as such
-    assert reached >= {code for _, code in ANSWERED.values()} - abstract
+    inside = {"secret_policy_inactive"}  # met by rotations only
+    assert reached >= {code for _, code in ANSWERED.values()} - abstract - inside
 
 
 class Scene:
@@ -491,7 +533,7 @@ class Scene:
             "WITH tick AS (UPDATE authority_clock SET epoch = epoch + 1 RETURNING epoch)"
             " UPDATE tenants SET status = %s, authority_epoch = tick.epoch FROM tick WHERE id = 'tnt_b'"
         )
-        epochs = self.house.services.authenticate.__self__._personal_tokens._epochs
+        epochs = self.house.services.authenticator._personal_tokens._epochs
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(change, ["SUSPENDED"])
             epochs._checked_at = float("-inf")

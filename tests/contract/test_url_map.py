@@ -10,6 +10,7 @@ from tests.contract.operations import (
     CLOSED,
     IN_TENANT,
     ONE_POLICY,
+    ONE_SECRET_POLICY,
     OPEN,
     OPERATIONS,
     PROVEN,
@@ -29,6 +30,7 @@ ALSO = {
     "/v1/partner/secrets/batch": SHARED_SECRET,
     "/v1/partner/secrets/batch/metadata": SHARED_SECRET,
     "/v1/policies/test": ONE_POLICY,
+    "/v1/secret-policies/preview": ONE_SECRET_POLICY,
 }
 
 
@@ -50,12 +52,16 @@ def test_the_tables_are_this_map(house):
             if route.is_open
             else (route.scope or ANY),
             route.category or table.category,
+            str(route.limit),
             route.body is not None,
         )
         for table in house.services.tables
         for route in table.table
     ]
-    literal = [(each.method, each.rule, each.needs, each.category, each.body is not None) for each in OPERATIONS]
+    literal = [
+        (each.method, each.rule, each.needs, each.category, str(each.limit), each.body is not None)
+        for each in OPERATIONS
+    ]
     assert sorted(declared) == sorted(literal)
 
 

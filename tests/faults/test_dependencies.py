@@ -11,7 +11,6 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,8 @@ from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Settings
 from scaivault.storage import migrate
+from tests.house import PLENTY
+from tests.ports import free_port
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 40
@@ -117,12 +118,6 @@ class Redis:
         self.server.stop()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @dataclass
 class Answer:
     status: int
@@ -183,6 +178,7 @@ class Vault:
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
             "SHUTDOWN_SECONDS": "1",
+            **PLENTY,
             **environ,
         }
         self.log = folder / f"api-{self.port}.log"

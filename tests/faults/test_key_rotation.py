@@ -14,9 +14,10 @@ import pytest
 
 from scaivault.crypto.envelope import Envelope, Place
 from scaivault.crypto.kms.local import LocalKeys, write_key_file
+from scaivault.kernel.caller import Role
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.settings import process_environ
-from tests.house import OTHER_TENANT, TENANT, furnish, opened
+from tests.house import OTHER_TENANT, TENANT, furnish, opened, partner_admin
 
 SECRETS = 12_000
 KILLS = 5
@@ -282,6 +283,20 @@ def test_nobodys_key_is_not_renewed(standing, arguments, told):
     status, output, error = standing.run("rotate-key", *arguments)
     assert (status, output) == (1, "")
     assert told in error
+
+
+@pytest.mark.parametrize("tenant_id", ["tnt_Ab-c_179", PARTNER])
+def test_ids_as_the_identity_provider_makes_them_and_shared_spaces_are_taken(standing, tenant_id):
+    house = standing.house
+    if tenant_id == PARTNER:
+        partner_admin(house, standing.ada).put("/v1/partner/secrets/first", {"data": {"key": "value"}})
+    else:
+        house.services.installer.add_tenant(PARTNER, tenant_id, "Of another form")
+        admin = house.someone("user:cy@c.example", roles=[Role.TENANT_ADMIN], tenant_id=tenant_id)
+        house.allow(admin, "user:cy@c.example", ("**", ["admin"]))
+        admin.write("first")
+    status, output, told = standing.run("rotate-key", "--tenant", tenant_id)
+    assert (status, f"Left under older keys of {tenant_id}: 0." in output) == (0, True), output + told
 
 
 def test_what_does_not_open_is_named_and_the_command_fails(standing):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.deploy.test_dev_supervisor import READY, Dev, free_ports
+from tests.deploy.test_dev_supervisor import READY, Dev, free_ports_of_dev
 
 MANY = 40  # more than twice the request threads of two workers
 PATIENCE_SECONDS = 60  # one worker may have got them all: 40 clients, 8 threads, 5 seconds each
@@ -17,11 +17,9 @@ PATIENCE_SECONDS = 60  # one worker may have got them all: 40 clients, 8 threads
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory):
-    port, ops_port, worker_port = map(str, free_ports(3))
-    dev = Dev(
-        tmp_path_factory.mktemp("slow") / "dev", PORT=port, OPS_PORT=ops_port, WORKER_PORT=worker_port
-    ).await_words(READY)
-    yield int(port)
+    ports = free_ports_of_dev()
+    dev = Dev(tmp_path_factory.mktemp("slow") / "dev", **ports).await_words(READY)
+    yield int(ports["PORT"])
     dev.end(signal.SIGTERM)
 
 
@@ -83,6 +81,23 @@ def test_who_drips_is_hung_up_on_and_keeps_nobody_waiting(port):
                     if client.recv(1) == b"":
                         break
                 assert is_answered(port)
+
+
+def test_who_is_slow_to_hang_up_keeps_nobody_waiting(port):
+    """Told that the connection ends, they keep their side open: the farewell is ours to wait for, not the others'."""
+    said = b"GET /v1/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)) for _ in "x" * MANY
+        ]
+        for client in clients:
+            client.sendall(said)
+        for client in clients:
+            assert client.recv(1) == b"H"
+        assert is_answered(port)
+        for client in clients:
+            while client.recv(4_096):
+                pass
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 60_000, 1_000_000])

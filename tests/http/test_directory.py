@@ -5,6 +5,7 @@ import hmac
 import itertools
 import json
 import time
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -235,6 +236,72 @@ class TestUsers:
         assert scaikey.tell("user.created", "usr_2", {"email": "u1@a.example"})[0] is True
 
 
+class TestWhen:
+    def stamped(self, scaikey, **span):
+        """An event of this very instant, or of one that far from it."""
+        instant = scaikey.house.clock.now() + timedelta(**span)
+        return lambda *event: scaikey.event(*event) | {"timestamp": instant.isoformat()}
+
+    def test_the_future_is_refused_and_blocks_nothing(self, scaikey, ada):
+        told = {"email": "u1@a.example", "status": "ACTIVE"}
+        scaikey.user(1)
+        ahead = scaikey.send(self.stamped(scaikey, minutes=6)("user.updated", "usr_1", told)).json
+        assert ahead["success"] is False
+        assert "ahead" in ahead["message"]
+        assert scaikey.send(self.stamped(scaikey)("user.suspended", "usr_1")).json["message"] == "taken"
+        assert ada.get(f"/v1/identity/tenants/{TENANT}/users").json["users"][0]["status"] == "SUSPENDED"
+
+    def test_clocks_may_differ_by_five_minutes(self, scaikey):
+        answer = scaikey.send(self.stamped(scaikey, minutes=5)("user.created", "usr_1", {"email": "u1@a.example"}))
+        assert answer.json["message"] == "taken"
+
+    def test_what_is_late_is_told_so(self, scaikey, ada):
+        scaikey.user(1, at=10)
+        scaikey.tell("group.created", "grp_sre", {"name": "sre"}, at=10)
+        scaikey.tell("group.member_added", "grp_sre", {"user_id": "usr_1"}, at=10)
+        scaikey.tell("tenant.updated", TENANT, {"name": "A"}, at=10)
+        scaikey.tell("partner.updated", "prt_test", {"name": "P"}, at=10)
+        for event in (
+            ("user.suspended", "usr_1"),
+            ("group.deleted", "grp_sre"),
+            ("group.member_removed", "grp_sre", {"user_id": "usr_1"}),
+            ("tenant.updated", TENANT, {"status": "SUSPENDED"}),
+            ("partner.updated", "prt_test", {"status": "SUSPENDED"}),
+        ):
+            assert scaikey.tell(*event, at=9) == (True, "superseded")
+        [entry] = [each for each in ada.audit() if each["extra_data"].get("event_type") == "user.suspended"]
+        assert entry["extra_data"]["outcome"] == "superseded"
+
+    def test_who_is_created_again_is_active_again(self, scaikey, house, ada):
+        scaikey.user(1, at=10)
+        scaikey.tell("user.deleted", "usr_1", at=11)
+        scaikey.user(1, at=12)
+        assert ada.get(f"/v1/identity/tenants/{TENANT}/users").json["users"][0]["status"] == "ACTIVE"
+        assert house.someone("user:u1@a.example").get("/v1/auth/whoami").status_code == 200
+        scaikey.user(2, status="SUSPENDED")
+        assert ada.get(f"/v1/identity/tenants/{TENANT}/users?status=SUSPENDED").json["total"] == 1
+
+
+class TestWhoIsNotKnownYet:
+    @pytest.mark.parametrize(("verb", "status"), [("suspended", "SUSPENDED"), ("deleted", "DELETED")])
+    def test_stays_out_whatever_is_told_later_of_before(self, scaikey, ada, verb, status):
+        assert scaikey.tell(f"user.{verb}", "usr_1", at=10) == (True, "taken")
+        assert scaikey.tell(f"user.{verb}", "usr_1", at=9) == (True, "superseded")
+        scaikey.user(1, at=8)
+        assert ada.get("/v1/identity/resolve/user/usr_1").json["status"] == status
+        assert scaikey.tell("user.activated", "usr_1", at=9) == (True, "superseded")
+        assert scaikey.tell("user.activated", "usr_1", at=11) == (True, "taken")
+        assert ada.get("/v1/identity/resolve/user/usr_1").json["status"] == "ACTIVE"
+
+    def test_is_suspended_also_when_more_is_told_after_that(self, scaikey, ada):
+        scaikey.tell("user.suspended", "usr_1", at=10)
+        scaikey.user(1, at=11, verb="updated")
+        assert ada.get("/v1/identity/resolve/user/usr_1").json["status"] == "SUSPENDED"
+        scaikey.tell("user.suspended", "usr_2", at=10)
+        scaikey.user(2, at=11)
+        assert ada.get("/v1/identity/resolve/user/usr_2").json["status"] == "ACTIVE"
+
+
 class TestGroups:
     @pytest.fixture(autouse=True)
     def team(self, scaikey):
@@ -398,6 +465,76 @@ class TestRoles:
     def test_any_token_may_know_what_there_is(self, house):
         nobody = house.someone("user:nobody", scopes=[Scope.SECRETS_LIST])
         assert {each["name"] for each in nobody.get("/v1/identity/roles").json["roles"]} == set(Role)
+
+
+class TestTheRolesThatWereThereBefore:
+    def test_an_administrator_whom_the_directory_tells_of_goes_on(self, scaikey, ada):
+        scaikey.tell("user.created", "usr_ada", {"email": "Ada@a.example", "display_name": "Ada L."})
+        told = ada.get("/v1/identity/users/usr_ada/roles")
+        assert (told.status_code, told.json["roles"]) == (200, ["tenant_admin"])
+        scaikey.tell("user.updated", "usr_ada", {"roles": ["partner_admin"]}, at=1)
+        assert ada.get("/v1/identity/users/usr_ada/roles").json["roles"] == ["partner_admin", "tenant_admin"]
+        scaikey.tell("user.updated", "usr_ada", {"roles": []}, at=2)
+        assert ada.get("/v1/identity/users/usr_ada/roles").json["roles"] == ["tenant_admin"]
+        eventually(lambda: ada.get("/v1/auth/whoami"), lambda answer: answer.json["display_name"] == "Ada L.")
+        rows = [(row["extra_data"]["before"], row["extra_data"]["roles"]) for row in ada.audit(action="role_assign")]
+        assert rows == [
+            (["partner_admin", "tenant_admin"], ["tenant_admin"]),
+            (["tenant_admin"], ["partner_admin", "tenant_admin"]),
+        ]
+
+    def test_what_the_provider_told_it_takes_again(self, scaikey, pat, ada):
+        scaikey.user(1, roles=["tenant_admin"])
+        scaikey.user(1, at=1, verb="updated", roles=[])
+        assert pat.get(ROLES).json["roles"] == []
+        scaikey.user(1, at=2, verb="updated", roles=["tenant_admin"])
+        assert pat.put(ROLES, {"roles": []}).status_code == 200
+        scaikey.user(1, at=3, verb="updated", roles=["tenant_admin"])  # as before: nothing new is told
+        assert pat.get(ROLES).json["roles"] == []
+        rows = ada.audit(action="role_assign")
+        assert [row["extra_data"]["roles"] for row in rows] == [[], ["tenant_admin"], [], ["tenant_admin"]]
+        assert [row["identity_id"] for row in rows][1:] == ["system:scaikey"] * 3
+
+    def test_what_was_given_here_stays_until_it_is_taken_here(self, scaikey, pat):
+        scaikey.user(1)
+        pat.put(ROLES, {"roles": ["tenant_admin"]})
+        scaikey.user(1, at=5, verb="updated", roles=[])
+        assert pat.get(ROLES).json["roles"] == ["tenant_admin"]
+        pat.put(ROLES, {"roles": []})
+        assert pat.get(ROLES).json["roles"] == []
+
+    def test_groups_stay_until_the_directory_has_one_of_that_name(self, scaikey, house, ada):
+        house.someone("user:u1@a.example", groups=["group:readers", "group:sre"])
+        scaikey.user(1)
+
+        def groups():
+            return ada.get("/v1/identity/resolve/user/usr_1").json["groups"]
+
+        assert groups() == ["group:readers", "group:sre"]
+        scaikey.tell("group.created", "grp_sre", {"name": "sre"}, at=1)
+        assert groups() == ["group:readers"]
+        scaikey.tell("group.member_added", "grp_sre", {"user_id": "usr_1"}, at=2)
+        assert groups() == ["group:readers", "group:sre"]
+        scaikey.tell("group.deleted", "grp_sre", at=3)
+        assert groups() == ["group:readers"]
+
+    @pytest.mark.parametrize(("verb", "data"), [("suspended", {}), ("deleted", {}), ("updated", {"status": "GONE"})])
+    def test_the_last_administrator_does_not_leave_unnoticed(self, scaikey, house, ada, pat, verb, data):
+        reader = house.someone("user:reader@a.example", scopes=[Scope.AUDIT_READ])
+        scaikey.tell("user.created", "usr_pat", {"email": "pat@partner.example"})
+        scaikey.tell("user.created", "usr_ada", {"email": "ada@a.example"})
+        scaikey.tell("user.deleted", "usr_pat", at=1)
+        assert reader.audit(action="role_assign") == []
+        scaikey.tell(f"user.{verb}", "usr_ada", data, at=3)
+        [row] = reader.audit(action="role_assign")
+        assert (row["extra_data"]["leaves_no_administrator"], row["extra_data"]["user_id"]) == (True, "usr_ada")
+
+    def test_nor_does_one_whose_name_becomes_another_s(self, scaikey, house):
+        reader = house.someone("user:reader@a.example", scopes=[Scope.AUDIT_READ])
+        scaikey.user(1)
+        scaikey.tell("user.updated", "usr_1", {"email": "ada@a.example"}, at=1)
+        [row] = reader.audit(action="role_assign")
+        assert (row["extra_data"]["leaves_no_administrator"], row["extra_data"]["roles"]) == (True, [])
 
 
 def eventually(ask, is_so):

@@ -14,12 +14,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scaivault.bootstrap import VERSION
 from scaivault.features.secrets import store
+from scaivault.kernel.caller import Role
 from scaivault.storage import database as storage
-from tests.house import Voice, furnish, opened
+from scaivault.storage.standing import MIGRATIONS
+from tests.house import OTHER_TENANT, TENANT, Voice, furnish, opened
 
 HEALTH, READY, DETAILED, METRICS = "/v1/health", "/v1/health/ready", "/v1/health/detailed", "/v1/metrics"
 COMPONENTS = ["database", "redis", "encryption"]
 VOCABULARY = {"unreachable", "timeout", "draining", "starting", "error"}
+MIGRATION_FILES = list(MIGRATIONS.glob("*.sql"))
 PATIENCE_SECONDS = 10
 TRACELESS = "planted-path-that-is-nobodys-business"
 
@@ -93,6 +96,19 @@ def ailing(database_url, redis_url, closed_port, tmp_path, monkeypatch):
 
 
 class TestReadiness:
+    def test_a_root_key_that_is_not_the_installation_s_is_not_well(self, database_url, redis_url, tmp_path):
+        ours, foreign = tmp_path / "ours", tmp_path / "foreign"
+        ours.mkdir()
+        foreign.mkdir()
+        with opened(database_url, redis_url, ours) as house:
+            ada, _ = furnish(house)
+            assert ada.get(READY).status_code == 200
+        with opened(database_url, redis_url, foreign) as house:
+            answer = house.client.get(READY)
+            assert (answer.status_code, answer.json["errors"]) == (503, {"encryption": "unreachable"})
+            refused = house.voice(ada.token).get("/v1/auth/whoami")
+            assert (refused.status_code, error(refused)) == (503, "service_unavailable")
+
     def test_it_is_ready(self, nobody):
         answer = nobody.get(READY)
         assert (answer.status_code, answer.json) == (
@@ -103,6 +119,7 @@ class TestReadiness:
     @pytest.mark.parametrize("absent", [["database"], ["redis"], ["encryption"], ["redis", "encryption"], COMPONENTS])
     def test_it_says_what_is_missing_in_a_word_of_a_closed_list(self, ailing, absent):
         with ailing(*absent) as sick:
+            await_true(lambda: sick.client.get(READY).json.get("errors", {}).keys() == set(absent))
             answer = sick.client.get(READY)
         assert answer.status_code == 503
         assert answer.json["status"] == "not_ready"
@@ -115,9 +132,28 @@ class TestReadiness:
 
     def test_it_is_ready_again_when_all_is_back(self, ailing, tmp_path):
         with ailing("encryption") as sick:
-            assert sick.client.get(READY).status_code == 503
+            await_true(lambda: sick.client.get(READY).status_code == 503)
             (tmp_path / "away").rename(tmp_path / "kms.key")
             await_true(lambda: sick.client.get(READY).status_code == 200)
+
+    def test_one_that_is_about_to_end_says_so_and_asks_nobody(self, database_url, redis_url, tmp_path):
+        with opened(database_url, redis_url, tmp_path) as leaving:
+            leaving.services.leave(False)
+            answer = leaving.client.get(READY)
+            assert leaving.client.get(HEALTH).status_code == 200
+        assert (answer.status_code, answer.json) == (
+            503,
+            {
+                "status": "not_ready",
+                "checks": {**dict.fromkeys(COMPONENTS, "ok"), "server": "error"},
+                "errors": {"server": "draining"},
+            },
+        )
+
+    def test_a_head_is_the_same_without_its_body(self, nobody):
+        for path in (HEALTH, READY):
+            answer = nobody.call("HEAD", path)
+            assert (answer.status_code, answer.text) == (200, "")
 
     def test_the_answer_is_not_to_be_kept(self, nobody):
         assert nobody.get(READY).headers["Cache-Control"] == "no-store"
@@ -175,12 +211,45 @@ class TestDetail:
         assert (detail["status"], detail["version"]) == ("healthy", VERSION)
         assert detail["uptime_seconds"] >= 0
         checks = detail["checks"]
-        assert {name: check["status"] for name, check in checks.items()} == dict.fromkeys(COMPONENTS, "ok")
-        assert all(check["latency_ms"] > 0 for check in checks.values())
+        assert {name: checks[name]["status"] for name in COMPONENTS} == dict.fromkeys(COMPONENTS, "ok")
+        assert all(checks[name]["latency_ms"] > 0 for name in COMPONENTS)
+        assert checks["s3"] == {"status": "not_configured", "latency_ms": None}
         assert checks["database"]["pool_size"] >= checks["database"]["pool_available"] >= 0
         assert checks["redis"]["memory_used_mb"] > 0
         assert checks["encryption"]["key_id"].startswith("local:")
         assert checks["encryption"]["key_status"] == "active"
+
+    def test_it_tells_what_is_behind_them(self, house, ada):
+        ada.write("app/appended")
+        detail = ada.get(DETAILED).json
+        assert detail["migrations"] == {"status": "ok", "applied": len(MIGRATION_FILES), "pending": 0}
+        assert detail["queues"] == {"status": "ok", "directory_syncs": 0}
+        assert detail["audit"].pop("append_latency_ms") > 0
+        assert detail["audit"] == {"status": "ok", "has_next_month": True}
+        assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "metrics", "audit_months"}
+        assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
+        assert detail["workers"]["status"] == "ok"
+
+    def test_a_release_that_is_ahead_of_its_schema_says_so(self, database_url, redis_url, tmp_path):
+        with psycopg.connect(database_url) as superuser:
+            superuser.execute("DELETE FROM _yoyo_migration WHERE migration_id LIKE '0009%'")
+        with opened(database_url, redis_url, tmp_path) as behind:
+            detail = furnish(behind)[0].get(DETAILED).json
+        assert detail["status"] == "degraded"
+        assert detail["migrations"] == {"status": "error", "applied": len(MIGRATION_FILES) - 1, "pending": 1}
+
+    def test_a_job_that_failed_last_is_an_error_and_degrades(self, database_url, redis_url, tmp_path):
+        with opened(database_url, redis_url, tmp_path) as sick:
+            admin, _ = furnish(sick)
+            sick.services.upkeep.records["access_notes"].last_failure = sick.clock.now()
+            detail = admin.get(DETAILED).json
+        assert detail["status"] == "degraded"
+        assert detail["jobs"]["access_notes"] == {
+            "status": "error",
+            "last_success": None,
+            "last_failure": sick.clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+        assert detail["jobs"]["pool_gauges"]["status"] in {"ok", "starting"}
 
     def test_it_says_soon_what_is_wrong(self, ailing):
         with ailing("redis") as sick:
@@ -189,7 +258,7 @@ class TestDetail:
             detail = admin.get(DETAILED).json
             assert time.monotonic() - started < 3
         assert detail["status"] == "degraded"
-        assert {name: check["status"] == "ok" for name, check in detail["checks"].items()} == {
+        assert {name: detail["checks"][name]["status"] == "ok" for name in COMPONENTS} == {
             "database": True,
             "redis": False,
             "encryption": True,
@@ -463,6 +532,19 @@ class TestLabels:
         text = ada.get(METRICS).text
         assert ada.token not in text
         assert "203.0.113.77" not in text
+
+    def test_who_administers_a_tenant_is_told_of_no_other(self, standing):
+        house, ada, bob = standing
+        for voice in (ada, bob):
+            voice.write("seen/by")
+            voice.get("/v1/secrets/seen/by")
+        root = house.someone("user:root@house.example", roles=[Role.SUPER_ADMIN])
+
+        def tenants(voice):
+            return set(re.findall(r'tenant="([^"]*)"', voice.get(METRICS).text))
+
+        assert (tenants(ada), tenants(bob)) == ({TENANT}, {OTHER_TENANT})
+        assert {TENANT, OTHER_TENANT} <= tenants(root)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/health/", "/v2/health", "/v1//health", "/v1/secret/app/db"])

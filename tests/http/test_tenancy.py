@@ -127,6 +127,7 @@ class TestResolution:
         assert error(house.voice().get(f"/v1/t/{TENANT}/auth/whoami")) == (401, "authentication_required")
 
 
+BOB = "user:bob@b.example"
 KEY = "/v1/partner/secrets/shared/webhook-signing-key"
 WRITERS = [
     ("PUT", KEY, {"data": {"key": "other"}}),
@@ -202,6 +203,50 @@ class TestSharedSecrets:
         assert [(each["identity_id"], each["extra_data"]["home_tenant_id"]) for each in logs] == [
             ("user:bob@b.example", OTHER_TENANT)
         ]
+
+    def test_the_readers_own_trail_has_a_row_of_each_use(self, house, ada, bob, pat):
+        name = "shared/webhook-signing-key"
+        assert bob.get(KEY).status_code == 200
+        assert bob.get("/v1/partner/secrets/shared/none").status_code == 404
+        bob.get(f"{KEY}:metadata")
+        bob.get("/v1/partner/secrets")
+        bob.post("/v1/partner/secrets/batch", {"paths": [name]})
+        at_home = [row for row in bob.audit() if row["extra_data"].get("shared_space") == "ptn_test"]
+        assert [(row["action"], row["secret_path"], row["success"]) for row in reversed(at_home)] == [
+            ("read", name, True),
+            ("read", "shared/none", False),
+            ("list", name, True),
+            ("list", None, True),
+            ("read", name, True),
+        ]
+        assert at_home[-1]["extra_data"] == {"version": 1, "shared_space": "ptn_test"}
+        there = by_header(pat, "ptn_test", "GET", f"audit/logs?identity_id={BOB}").json["logs"]
+        assert [row["request_id"] for row in there] == [row["request_id"] for row in at_home]
+        assert {row["id"] for row in there}.isdisjoint(row["id"] for row in at_home)
+        assert not [row for row in ada.audit() if row["identity_id"] == BOB]
+
+    def test_so_has_the_partner_admins_of_each_change(self, ada, pat):
+        pat.put(KEY, {"data": {"key": "next"}})
+        pat.delete(KEY)
+        rows = [row for row in ada.audit() if row["extra_data"].get("shared_space")]
+        assert [row["action"] for row in rows] == ["delete", "write", "write"]
+
+    def test_a_visitors_is_told_at_home_and_not_where_he_visits(self, ada, bob, pat):
+        assert pat.get(f"/v1/t/{OTHER_TENANT}/partner/secrets/shared/webhook-signing-key").status_code == 200
+        assert [row["action"] for row in ada.audit(action="read")] == ["read"]
+        assert bob.audit(action="read") == []
+
+    def test_a_refusal_is_told_at_home_alone_and_once(self, house, ada, pat):
+        house.someone("user:nobody").get(KEY)
+        assert len(ada.audit(identity_id="user:nobody")) == 1
+        there = by_header(pat, "ptn_test", "GET", "audit/logs?identity_id=user:nobody").json["logs"]
+        assert there == []
+
+    def test_without_room_in_the_trail_at_home_nothing_is_shown(self, bob, pat, database_url):
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("ALTER TABLE audit_log ADD CONSTRAINT full_house CHECK (tenant_id <> 'tnt_b') NOT VALID")
+        assert error(bob.get(KEY)) == (503, "service_unavailable")
+        assert by_header(pat, "ptn_test", "GET", f"audit/logs?identity_id={BOB}").json["logs"] == []
 
     def test_they_are_sealed_under_a_key_of_their_own(self, pat, database_url):
         with psycopg.connect(database_url) as connection:

@@ -62,6 +62,6 @@ def test_without_the_previous_keeper_nothing_opens_and_nothing_is_lost(keepers, 
         ada, _ = furnish(first)
         ada.write("app/db", {"key": "of ada"})
     with opened(database_url, redis_url, tmp_path, **keepers["another file"]) as lost:
-        assert lost.voice(ada.token).get("/v1/secrets/app/db").status_code == 500
+        assert lost.voice(ada.token).get("/v1/secrets/app/db").status_code == 503
     with opened(database_url, redis_url, tmp_path, **keepers["local"]) as found:
         assert found.voice(ada.token).get("/v1/secrets/app/db").json["data"] == {"key": "of ada"}

@@ -14,6 +14,7 @@ import threading
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -686,8 +687,15 @@ class TestWhoItIs:
         ("said", "is_verified"),
         [
             ({"amr": ["pwd", "mfa"], "auth_time": NOW - 60}, True),
-            ({"amr": ["otp"], "auth_time": NOW - 60}, True),
-            ({"amr": "hwk", "auth_time": NOW - 60}, True),
+            ({"amr": "mfa", "auth_time": NOW - 60}, True),
+            ({"amr": ["pwd", "otp"], "auth_time": NOW - 60}, True),
+            ({"amr": ["hwk", "pin"], "auth_time": NOW - 60}, True),
+            ({"amr": ["face", "hwk"], "auth_time": NOW - 60}, True),
+            ({"amr": ["otp"], "auth_time": NOW - 60}, False),
+            ({"amr": "hwk", "auth_time": NOW - 60}, False),
+            ({"amr": ["otp", "hwk"], "auth_time": NOW - 60}, False),
+            ({"amr": ["pwd", "pwd"], "auth_time": NOW - 60}, False),
+            ({"amr": ["pwd", "pin", "user", "rba"], "auth_time": NOW - 60}, False),
             ({"amr": ["pwd"], "auth_time": NOW - 60}, False),
             ({"amr": ["mfa"]}, False),
             ({"auth_time": NOW - 60}, False),
@@ -724,10 +732,11 @@ class TestWhoItIs:
     def test_who_acts_for_it_is_in_the_trail(self, signing, provider):
         signing.ada.write("app/db")
         signing.allow(signing.ada, "user:sue@a.example", ("app/**", ["read"]))
-        token = provider.token(email="sue@a.example", act={"sub": "agt_1", "act": {"sub": "agt_2"}})
+        token = provider.token(email="sue@a.example", jti="t-9", act={"sub": "agt_1", "act": {"sub": "agt_2"}})
         assert signing.voice(token).get("/v1/secrets/app/db").status_code == 200
         [row] = signing.ada.audit(identity_id="user:sue@a.example")
         assert row["extra_data"]["delegated_by"] == ["agt_1", "agt_2"]
+        assert row["extra_data"]["acting_token_id"] == "t-9"
 
 
 class TestWhereItIs:
@@ -796,10 +805,33 @@ class TestWhatItMayMake:
         told = sue.get(WHOAMI).json
         assert (told["groups"], told["display_name"]) == (["group:sre"], "user:sue@a.example")
 
-    @pytest.mark.parametrize("more", [{"scopes": ["secrets:write"]}, {"expires_in": "2h"}])
-    def test_nothing_beyond_itself(self, signing, provider, more):
+    @pytest.mark.parametrize("more", [{"scopes": ["secrets:write"]}, {"expires_in": "366d"}])
+    def test_nothing_beyond_itself_and_nothing_for_ever(self, signing, provider, more):
         answer = signing.voice(provider.token()).post(TOKENS, {**self.ORDER, **more})
         assert refusal(answer) == (403, "forbidden")
+
+    @pytest.mark.parametrize(("asked", "days"), [({}, 90), ({"expires_in": "2h"}, 0), ({"expires_in": "365d"}, 365)])
+    def test_a_users_session_makes_what_outlives_it(self, signing, provider, asked, days):
+        made = signing.voice(provider.token()).post(TOKENS, {"name": "n", "scopes": ["secrets:read"], **asked})
+        assert made.status_code == 201, made.text
+        lifetime = datetime.fromisoformat(made.json["expires_at"]) - datetime.fromisoformat(made.json["created_at"])
+        assert lifetime == (timedelta(days=days) if days else timedelta(hours=2))
+
+    def test_what_that_makes_ends_with_it(self, signing, provider):
+        made = signing.voice(provider.token()).post(TOKENS, self.ORDER).json
+        voice = signing.voice(made["token"])
+        assert refusal(voice.post(TOKENS, {**self.ORDER, "expires_in": "1h"})) == (403, "forbidden")
+        child = voice.post(TOKENS, {"name": "n", "scopes": ["secrets:read"]}).json
+        assert child["expires_at"] == made["expires_at"]
+
+    @pytest.mark.parametrize(
+        "said", [{"client_id": "ci", "sub": "ci", "email": ...}, {"act": {"sub": "agt_1"}}], ids=["client", "delegate"]
+    )
+    def test_nobody_elses_token_does(self, signing, provider, said):
+        voice = signing.voice(provider.token(**said))
+        assert refusal(voice.post(TOKENS, {**self.ORDER, "expires_in": "2h"})) == (403, "forbidden")
+        made = voice.post(TOKENS, {"name": "n", "scopes": ["secrets:read"]}).json
+        assert made["expires_at"] == voice.get(WHOAMI).json["token_expires_at"]
 
 
 class TestIntrospection:
@@ -851,7 +883,7 @@ class TestRemembering:
     def test_no_text_of_a_token_is_kept(self, signing, provider):
         token = provider.token()
         assert accepted(signing, token)
-        kept = signing.services.authenticate.__self__._web_tokens
+        kept = signing.services.authenticator._web_tokens
         assert list(kept._known) == [hashlib.sha256(token.encode()).digest()]
         assert not any(piece in repr(kept._known) for piece in token.split("."))
 
@@ -859,7 +891,7 @@ class TestRemembering:
         monkeypatch.setattr("scaivault.features.identity.service.web_tokens.MOST_CACHED", 2)
         tokens = [provider.token(jti=f"t{each}") for each in range(4)]
         assert all(accepted(signing, token) for token in tokens)
-        kept = signing.services.authenticate.__self__._web_tokens._known
+        kept = signing.services.authenticator._web_tokens._known
         assert list(kept) == [hashlib.sha256(token.encode()).digest() for token in tokens[-2:]]
 
 

@@ -17,19 +17,35 @@ import pytest
 import redis
 from pydantic import BaseModel
 
+from scaivault.crypto.generation import KeyPair
 from scaivault.crypto.tokens import new_token
+from scaivault.features.generators.routes.messages import Preview
 from scaivault.features.identity.model import Exchanged, Installed, NewToken
 from scaivault.features.identity.routes import CreatedToken, ExchangeBody, ExchangeReply, IntrospectBody
 from scaivault.features.identity.service.exchange import Offer
 from scaivault.features.secrets.routes.messages import BatchItem, SecretReply, WriteBody
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.plaintext import Plaintext
-from tests.contract.operations import OPERATIONS, TRUST, WEBHOOK
+from tests.contract.operations import ONE_SECRET_POLICY, OPERATIONS, SECRET_POLICIES, TRUST, WEBHOOK
 from tests.contract.standing import stand
+from tests.otlp import Span, collecting
 from tests.security.wire import request, serving
 
 READS = {("GET", "/v1/secrets/<secret:path>"), ("POST", "/v1/secrets/batch")}
+PREVIEWS = {("POST", f"{SECRET_POLICIES}/preview"), ("POST", f"{ONE_SECRET_POLICY}/preview")}
 MINTS = {("POST", "/v1/auth/tokens")}
+
+# All that a preview can show, but for literal texts, which are no secrets.
+GENERATED = [
+    {"name": "password", "generator": "random", "config": {"length": 24, "require_symbol": True}},
+    {"name": "hex", "generator": "hex", "config": {"length": 24}},
+    {"name": "uuid", "generator": "uuid"},
+    {"name": "template", "generator": "template", "config": {"template": "{{random:20}}"}},
+    {"name": "rsa", "generator": "rsa_keypair"},
+    {"name": "ec", "generator": "ec_keypair"},
+    {"name": "ssh", "generator": "ssh_keypair"},
+    {"name": "hashed", "generator": "bcrypt_hash", "config": {"rounds": 10}},
+]
 
 
 @dataclass
@@ -69,13 +85,15 @@ class Story:
     answers: list[tuple[str, str, str]] = field(default_factory=list)  # method and rule, what was done, body and head
     statuses: set[int] = field(default_factory=set)
     traces: dict[str, str] = field(default_factory=dict)
+    spans: list[Span] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def story(postgres_server, template_database, redis_server, tmp_path_factory):
     folder = tmp_path_factory.mktemp("planted")
-    with stand(postgres_server, template_database, redis_server, folder) as standing:
+    with stand(postgres_server, template_database, redis_server, folder) as standing, collecting() as collector:
         environ = {"KEY_CACHE_SECONDS": "0", "WEB_THREADS": "8", "DATABASE_POOL_SIZE": "8"}
+        environ |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "TRACES_SAMPLE_RATIO": "1"}
         with serving(standing.house, standing.ada.token, folder, **environ) as vault:
             teller = Teller(standing, vault)
             teller.plant_what_is_there(folder)
@@ -87,6 +105,8 @@ def story(postgres_server, template_database, redis_server, tmp_path_factory):
             teller.collect_metrics()
             teller.without_database(postgres_server)
         teller.collect(postgres_server)
+        teller.story.spans = collector.spans
+        teller.story.traces["the collector"] = b"".join(collector.raw).decode("latin-1")
     return teller.story
 
 
@@ -109,10 +129,20 @@ class Teller:
         shown = answer.body.decode("utf-8", "replace")
         if answer.status == 200 and (operation.method, operation.rule) in READS:
             shown = "(a value, read)"
+        if answer.status == 200 and (operation.method, operation.rule) in PREVIEWS:
+            self.plant_previewed(what, answer.json["data"])
+            shown = "(values, previewed)"
         if answer.status == 201 and (operation.method, operation.rule) in MINTS:
             self.story.plants.add(f"a token of {what}", answer.json["token"].removeprefix("skt_"))
             shown = json.dumps({**answer.json, "token": "(a token, shown once)"})
         self.story.answers.append((operation.name, what, shown + json.dumps(answer.headers)))
+
+    def plant_previewed(self, what, data):
+        """Line by line: a trace may have a key's text in one piece or broken."""
+        for name, value in data.items():
+            for number, line in enumerate(value.splitlines()):
+                if len(line) > 15 and not line.startswith("-----"):
+                    self.story.plants.add(f"{name} of a preview, {what} {number} {len(self.story.answers)}", line)
 
     def plant_what_is_there(self, folder):
         """What the house itself keeps secret."""
@@ -134,6 +164,8 @@ class Teller:
         token = ada.post("/v1/auth/tokens", {"name": "planted", "scopes": ["secrets:list"]})
         plants.add("a token made before", token.json["token"].removeprefix("skt_"))
         self.variables["token_id"] = token.json["id"]
+        policy = ada.post(SECRET_POLICIES, {"name": "planted", "fields": GENERATED})
+        self.variables["secret_policy_id"] = policy.json["id"]
         self.variables["trust_id"] = ada.post("/v1/auth/trusts", {**TRUST, "name": "planted"}).json["id"]
 
         hook = {
@@ -151,6 +183,8 @@ class Teller:
             body = operation.body_for(**self.variables)
             if body and "data" in body:
                 body = {"data": {"key": self.new("data"), "nested": [{self.new("a key"): self.new("data")}]}}
+            if body and "fields" in body:
+                body = {**body, "fields": GENERATED}
             if body and "subject_token" in body:
                 body = {**body, "subject_token": self.new("a foreign token", "eyJhbGciOiJFUzI1NiJ9.{}.x")}
             if body and "secret" in body:
@@ -163,6 +197,9 @@ class Teller:
         self.standing.ada.write(self.variables["path"], {"key": self.new("data")})
 
     def run_all_badly(self):
+        self.ask(
+            OPERATIONS[0], "no address", None, target=self.new("an address", "/v1/{}") + self.new("a query", "?a={}")
+        )
         for operation in OPERATIONS:
             self.ask(operation, "a forged token", operation.body, token=self.new("a forged token", "skt_{}" + "A" * 19))
             self.ask(operation, "a JWT", operation.body, token=self.new("a JWT", "eyJhbGciOiJub25lIn0.{}.x"))
@@ -198,6 +235,8 @@ class Teller:
                     "scopes",
                     "context",
                     "secret",
+                    "fields",
+                    "policy_type",
                 )
             },
         )
@@ -207,6 +246,20 @@ class Teller:
                 "data": {},
                 "secret_type": self.new("a type"),
                 "options": {"expires_in": self.new("a duration")},
+            },
+        )
+        yield (
+            "odd fields",
+            {
+                "name": "odd",
+                "policy_type": self.new("a type"),
+                "fields": [
+                    {"name": "x", "generator": self.new("a generator")},
+                    {"name": self.new("a name", "{} !"), "generator": "hex"},
+                    {"name": "x", "generator": "hex", "config": {"length": self.new("a length")}},
+                    {"name": "x", "generator": "random", "config": {"charset": self.new("a charset")}},
+                    {"name": "x", "generator": "template", "config": {"template": self.new("a template", "{{{{{}")}},
+                ],
             },
         )
         yield "text", json.dumps(self.new("text")).encode()
@@ -328,6 +381,7 @@ WHERE = [
     "the log",
     "PostgreSQL's log",
     "Redis",
+    "the collector",
     "/v1/metrics",
     "/v1/metrics inside",
     "/v1/health inside",
@@ -346,6 +400,8 @@ WHERE = [
     "table partners",
     "table policies",
     "table policy_bindings",
+    "table secret_counts",
+    "table secret_policies",
     "table secret_tags",
     "table secret_versions",
     "table secrets",
@@ -354,6 +410,7 @@ WHERE = [
     "table tenants",
     "table tokens",
     "table trusts",
+    "table untold_users",
     "table users",
     "table webhook_deliveries",
     "table webhook_hours",
@@ -387,13 +444,40 @@ def test_the_story_was_eventful_enough(story):
 
 def test_every_line_of_the_log_is_one_json_object_of_known_fields(story):
     known = {"timestamp", "level", "logger", "event", "pid", "error_type", "caused_by", "frames", "sqlstate", "errno"}
-    known |= {"request_id", "trace_id", "tenant_id", "identity_id", "method", "route", "path_category", "status"}
-    known |= {"duration_ms", "error", "job", "address", "count", "version"}
+    known |= {
+        "request_id",
+        "trace_id",
+        "span_id",
+        "tenant_id",
+        "identity_id",
+        "method",
+        "route",
+        "path_category",
+        "status",
+    }
+    known |= {"duration_ms", "error", "job", "address", "count", "version", "issuer", "trust_id"}
     lines = [json.loads(line) for line in story.traces["the log"].splitlines()]
     assert {name for line in lines for name in line} <= known
     failures = [line for line in lines if line["event"] == "request_failed"]
     assert {line["error_type"].rpartition(".")[2] for line in failures} >= {"SecretUnreadable"}
     assert all(line["frames"] for line in failures)
+
+
+def test_the_collector_is_told_no_path_and_no_client(story):
+    """Routes it gets, and statements with placeholders; what stands in for a part of them it does not."""
+    told = story.traces["the collector"]
+    assert "/v1/secrets/<secret:path>" in told
+    assert "%(path)s" in told
+    for never in ("planted/", "127.0.0.1", "Bearer", "skt_", "Traceback", "postgresql://", "redis://"):
+        assert never not in told
+
+
+def test_the_collector_is_told_of_every_kind_of_call_and_of_failures(story):
+    names = {span.name for span in story.spans}
+    assert names >= {"BEGIN", "COMMIT", "KMS decrypt", "EVALSHA", "GET unmatched", "GET /v1/secrets/<secret:path>"}
+    assert {span.error for span in story.spans if span.is_server and span.failed} >= {"service_unavailable"}
+    assert sum(span.is_server for span in story.spans) > 300
+    assert {span.events for span in story.spans} == {0}
 
 
 def test_a_search_would_find_it(story):
@@ -418,7 +502,9 @@ MOMENT = "2026-01-01T00:00:00Z"
         NewToken(None, PLANTED),
         Installed("ptn_x", "tnt_x", PLANTED),
         Exchanged(60, [], PLANTED),
-        Offer("tnt_x", None, None, PLANTED),
+        KeyPair(PLANTED, PLANTED),
+        Preview(data={"key": PLANTED}),
+        Offer("tnt_x", None, None, None, PLANTED),
         ExchangeBody(subject_token=PLANTED, tenant_id="tnt_x"),
         ExchangeReply(access_token=PLANTED, expires_in=60, scope=""),
         CreatedToken(

@@ -37,6 +37,9 @@ def adas(standing):
     ada.post("/v1/webhooks", hook)
     webhook = ada.post("/v1/webhooks", hook).json["id"]
     tried = ada.post(f"/v1/webhooks/{webhook}/test").json["delivery_id"]
+    static = [{"name": "user", "generator": "static", "config": {"value": "literal-of-ada"}}]
+    ada.post("/v1/secret-policies", {"name": "another-generator-of-ada", "fields": static})
+    secret_policy = ada.post("/v1/secret-policies", {"name": "generator-of-ada", "fields": static}).json
     return {
         "webhook_id": webhook,
         "delivery_id": tried,
@@ -45,6 +48,7 @@ def adas(standing):
         "binding_id": binding["id"],
         "token_id": made["id"],
         "trust_id": trust["id"],
+        "secret_policy_id": secret_policy["id"],
         "identity_id": "user:ada@a.example",
         "identity_type": "user",
         "tenant_id": "tnt_a",
@@ -72,7 +76,7 @@ def told(answer, variables):
     for name in names:
         text = text.replace(name, "…")
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text)
-    text = re.sub(r"\b(req|log|pol|bnd|tok|trs|wh|del)_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|skt_[\w-]{43}", "…", text)
+    text = re.sub(r"\b(req|log|pol|sp|bnd|tok|trs|wh|del)_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|skt_[\w-]{43}", "…", text)
     text = re.sub(r'"(duration_ms|uptime_seconds|latency_ms|memory_used_mb)": ?[\d.]+', "…", text)
     headers = {name: value for name, value in answer.headers if name not in {"X-Request-ID", "Content-Length"}}
     return answer.status_code, text, headers
@@ -136,11 +140,15 @@ def test_no_operation_shows_or_changes_anything_of_another_tenant(standing, bob,
         "pattern-of-ada",
         "token-of-ada",
         "trust-of-ada",
+        "generator-of-ada",
+        "literal-of-ada",
         "webhook-of-ada",
         "hook-of-ada",
     ):
         assert shown not in answer.text
-    for name in ("policy_id", "binding_id", "token_id", "trust_id", "webhook_id", "delivery_id", "token"):
+    for name in (
+        *("policy_id", "binding_id", "token_id", "trust_id", "secret_policy_id", "webhook_id", "delivery_id", "token"),
+    ):
         assert adas[name] not in answer.text
     assert rows_of(standing.database_url, "tnt_a") == before
     clean(bob)
@@ -162,6 +170,7 @@ def test_no_trail_tells_of_another_tenant(standing, ada, bob, adas):
     [
         ("/v1/secrets?limit=1", "secrets"),
         ("/v1/policies?limit=1", "policies"),
+        ("/v1/secret-policies?limit=1", "secret_policies"),
         ("/v1/auth/tokens?limit=1", "tokens"),
         ("/v1/auth/trusts?limit=1", "trusts"),
         ("/v1/webhooks?limit=1", "webhooks"),

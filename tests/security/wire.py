@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from scaivault.dev import processes
+from tests.house import PLENTY
+from tests.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -130,6 +132,7 @@ def serving(house, token, folder, **environment):
         "WEB_CONCURRENCY": "1",
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": "json",
+        **PLENTY,
         **environment,
     }
     command = [sys.executable, "-m", "gunicorn", "-c", "python:scaivault.gunicorn_conf", "scaivault.wsgi:app"]
@@ -162,11 +165,3 @@ def await_answers(process, port, log):
     finally:
         os.close(handle)
     pytest.fail(f"gunicorn ended:\n{log.read_text()}")
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]

@@ -519,3 +519,42 @@ class TestProbe:
         probe.close()
         probe.close()
         probe.check()
+
+
+class TestWhoIsTold:
+    """Of each statement, as it is written and never as it is filled in."""
+
+    @pytest.fixture
+    def told(self):
+        return []
+
+    @pytest.fixture
+    def telling(self, url, told):
+        def on_call(what, _started, failure=None, /):
+            told.append((what, failure and type(failure).__name__))
+
+        database = Database(url, 1, lambda _seconds: None, on_call)
+        database.open()
+        yield database
+        database.close()
+
+    def test_of_one_that_stands_alone(self, telling, told):
+        with telling.session() as session:
+            session.one(Word, "SELECT %(word)s AS word", word="planted")
+        assert told == [("SELECT %(word)s AS word", None)]
+
+    def test_of_a_transaction_its_begin_and_its_commit(self, telling, told):
+        with telling.transaction() as tx:
+            tx.run("SELECT 1")
+        assert told == [("BEGIN", None), ("SELECT 1", None), ("COMMIT", None)]
+
+    def test_of_one_that_failed_also_how_and_no_commit(self, telling, told):
+        with pytest.raises(psycopg.Error), telling.transaction() as tx:
+            tx.run("SELECT 1 / %(zero)s", zero=0)
+        assert told == [("BEGIN", None), ("SELECT 1 / %(zero)s", "DivisionByZero")]
+
+    def test_of_one_that_was_rolled_back_no_commit(self, telling, told):
+        with telling.transaction() as tx:
+            tx.run("SELECT 1")
+            raise psycopg.Rollback
+        assert told == [("BEGIN", None), ("SELECT 1", None)]

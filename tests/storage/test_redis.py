@@ -6,9 +6,11 @@ import socket
 import time
 
 import pytest
+from redis import ConnectionPool
 
 from scaivault.kernel.errors import Unavailable
 from scaivault.storage.redis import ANSWER_SECONDS, RedisProbe
+from scaivault.storage.told import ToldRedis
 
 SOON = ANSWER_SECONDS + 1.5
 
@@ -88,3 +90,29 @@ def test_a_wrong_password_is_not_well_and_not_told(redis_server):
     with pytest.raises(Unavailable) as failure:
         RedisProbe(f"redis://:hunter2@127.0.0.1:{redis_server.port}/0", lambda _seconds: None).check()
     assert "hunter2" not in str(failure.value)
+
+
+class TestWhoIsTold:
+    @pytest.fixture
+    def told(self):
+        return []
+
+    @pytest.fixture
+    def on_call(self, told):
+        return lambda what, started, failure=None, /: told.append(
+            (what, started > 0, failure and type(failure).__name__)
+        )
+
+    def test_of_a_command_its_name(self, redis_url, told, on_call):
+        client = ToldRedis(ConnectionPool.from_url(redis_url), on_call)
+        client.set("planted-key", "planted-value")
+        client.get("planted-key")
+        client.close()
+        assert told == [("SET", True, None), ("GET", True, None)]
+
+    def test_of_one_that_failed_also_how(self, nowhere, told, on_call):
+        probe = RedisProbe(nowhere, lambda _seconds: None, on_call)
+        with pytest.raises(Unavailable):
+            probe.check()
+        probe.close()
+        assert told == [("PING", True, "ConnectionError")]

@@ -8,7 +8,7 @@ import pytest
 from scaivault.settings import KMS_NEEDS, RATE_LIMITS, SECRETS, Address, Settings, SettingsInvalid, variables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
-MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT", "WORKER_PORT"}
+MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT", "EXPORTER_PORT", "WORKER_PORT"}
 DIRECTORY = {
     "SCAIKEY_URL": "https://scaikey.example.com",
     "SCAIKEY_CLIENT_ID": "app_vault",
@@ -27,6 +27,7 @@ def sound(tmp_path):
         "KMS_PROVIDER": "local",
         "KMS_LOCAL_KEY_FILE": str(key_file),
         "SCAIKEY_WEBHOOK_SECRET": "whsec-hunter4",
+        "EXPORTER_DATABASE_URL": "postgresql://exporter:hunter6@db.internal:5432/scaivault",
     }
 
 
@@ -104,6 +105,7 @@ def test_nothing_set():
         ("DATABASE_POOL_SIZE", "-1", "greater than 0"),
         ("KEY_CACHE_SECONDS", "-1", "greater than or equal to 0"),
         ("SHUTDOWN_SECONDS", "1.5s", "whole number"),
+        ("DRAIN_SECONDS", "-1", "greater than or equal to 0"),
         ("RATE_LIMIT_READ", "0", "greater than 0"),
         ("RATE_LIMIT_LEASE", "secret-word", "whole number"),
         ("RATE_LIMIT_READS", "5", "did you mean RATE_LIMIT_READ?"),
@@ -113,6 +115,18 @@ def test_nothing_set():
         ("SCAIKEY_URL", "http://secret-word.example.com", "https://"),
         ("SCAIKEY_AUDIENCE", "secret word", "pattern"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "secret-word", "https://"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://me:secret-word@collector", "without user and password"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "secret-word", "name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=b,secret word=c", "name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=secret%0-word", "name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=secret\nword", "name=value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=secret%0D%0AX-Word:1", "name=value"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/secret-word", "file that exists"),
+        ("OTEL_SERVICE_NAME", "secret word", "pattern"),
+        ("TRACES_SAMPLE_RATIO", "secret-word", "number"),
+        ("TRACES_SAMPLE_RATIO", "1.1", "less than or equal to 1"),
+        ("TRACES_SAMPLE_RATIO", "-0.1", "greater than or equal to 0"),
+        ("TRACES_SAMPLE_RATIO", "nan", "less than or equal to 1"),
     ],
 )
 def test_a_wrong_value_is_named_and_not_quoted(sound, name, wrong, hint):
@@ -257,6 +271,31 @@ def test_secrets_are_not_shown(sound):
     settings = Settings.from_env(sound | DIRECTORY)
     for shown in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert "hunter" not in shown
+
+
+def test_what_the_collector_knows_us_by_is_read_and_not_shown(sound):
+    headers = "Authorization=Bearer%20hunter9, X-Org=a=b ,Empty="
+    settings = Settings.from_env(sound | {"OTEL_EXPORTER_OTLP_HEADERS": headers})
+    assert settings.otlp_headers == {"Authorization": "Bearer hunter9", "X-Org": "a=b", "Empty": ""}
+    assert "hunter9" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "more", "is_sound"),
+    [
+        ("http://collector:4318", {}, False),
+        ("http://127.0.0.1:4318", {}, True),
+        ("https://collector:4318", {}, True),
+        ("http://collector:4318", {"SCAIVAULT_ENV": "development"}, True),
+        ("http://collector:4318", {"OTEL_EXPORTER_OTLP_HEADERS": ""}, True),
+    ],
+)
+def test_the_collectors_password_does_not_travel_in_the_clear(sound, endpoint, more, is_sound):
+    environ = sound | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_HEADERS": "a=b"} | more
+    if is_sound:
+        assert Settings.from_env(environ).otel_exporter_otlp_endpoint == endpoint
+    else:
+        assert list(faults(environ)) == ["OTEL_EXPORTER_OTLP_ENDPOINT"]
 
 
 def test_every_variable_is_documented_and_every_documented_one_exists():

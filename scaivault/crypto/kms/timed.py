@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from scaivault.kernel.calls import OnCall, unheard
 from scaivault.kernel.ports import KeyService, KeyState
 
 Answer = TypeVar("Answer")
@@ -12,10 +13,17 @@ Answer = TypeVar("Answer")
 class TimedKeys:
     """Tells how long each operation took in seconds, and which failed, then passes the outcome on unchanged."""
 
-    def __init__(self, inner: KeyService, observe: Callable[[str, float], None], failed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        inner: KeyService,
+        observe: Callable[[str, float], None],
+        failed: Callable[[str], None],
+        on_call: OnCall = unheard,
+    ) -> None:
         self._inner = inner
         self._observe = observe
         self._failed = failed
+        self._on_call = on_call
 
     @property
     def key_id(self) -> str:
@@ -40,10 +48,13 @@ class TimedKeys:
     def _timed(self, operation: str, call: Callable[[], Answer]) -> Answer:
         started = time.perf_counter()
         try:
-            return call()
-        except Exception:
-            self._failed(operation)
-            raise
-        finally:
+            answer = call()
+        except Exception as failure:
             # Failures are timed too: a time-out is the very latency worth seeing.
             self._observe(operation, time.perf_counter() - started)
+            self._failed(operation)
+            self._on_call(operation, started, failure)
+            raise
+        self._observe(operation, time.perf_counter() - started)
+        self._on_call(operation, started)
+        return answer

@@ -10,7 +10,7 @@ from typing import LiteralString, TypeVar
 
 from scaivault.features.audit import store
 from scaivault.features.audit.model import Filters, Position, Slice, Summary, Trail
-from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.caller import Caller, Principal, Scope
 from scaivault.kernel.errors import Conflict, NotFound
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry, Extra
@@ -34,6 +34,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class AuditJournal:
     """The audit trail behind the Journal port.
 
+    What is done in a partner's shared space is in two: the space's, and that of the caller's own tenant.
     `observe_append` is told action, success and seconds of every entry written; of one in a transaction before that
     commits, so an entry that is rolled back with its operation has been counted.
     """
@@ -42,6 +43,7 @@ class AuditJournal:
         self._database = database
         self._clock = clock
         self._observe = observe_append
+        self.last_append_seconds: float | None = None
 
     @contextmanager
     def operation(self, action: Action, caller: Caller, path: SecretPath | None = None) -> Iterator[Session]:
@@ -60,7 +62,7 @@ class AuditJournal:
         """Add the entry to the caller's transaction: it commits with what it tells of, or not at all."""
         started = time.perf_counter()
         store.add_entry(tx, self._fields(entry) | {"journal_success": entry.success})
-        self._observe(entry.action.value, entry.success, time.perf_counter() - started)
+        self._told(entry.action, entry.success, started)
 
     def record_alone(self, entry: Entry) -> None:
         """Add the entry in a transaction of its own. It is durable when this returns."""
@@ -78,13 +80,17 @@ class AuditJournal:
         started = time.perf_counter()
         with self._database.session() as session:
             row = store.find_recorded(session, kind, query, parameters, self._fields(entry))
-        self._observe(entry.action.value, row is not None, time.perf_counter() - started)
+        self._told(entry.action, row is not None, started)
         return row
+
+    def _told(self, action: Action, success: bool, started: float) -> None:
+        self.last_append_seconds = time.perf_counter() - started
+        self._observe(action.value, success, self.last_append_seconds)
 
     def _fields(self, entry: Entry) -> dict[str, object]:
         caller = entry.caller
         principal, origin = caller.principal, caller.origin
-        return {
+        fields = {
             "journal_tenant_id": principal.tenant_id,
             "journal_occurred_at": self._clock.now(),
             "journal_id": new_id("log"),
@@ -99,6 +105,20 @@ class AuditJournal:
             "journal_trace_id": origin.trace_id,
             "journal_extra_data": _extra_data(entry),
         }
+        if principal.home is not None and principal.is_in_shared_space:
+            fields |= _fields_at_home(principal.home, entry)
+        return fields
+
+
+def _fields_at_home(home: Principal, entry: Entry) -> dict[str, object]:
+    """What another is in the second row, of one who uses what his partner shares: his own tenant must see it too."""
+    extra = {name: value for name, value in entry.extra.items() if name != "home_tenant_id"}
+    there = replace(entry, extra={**extra, "shared_space": entry.caller.tenant_id})
+    return {
+        "journal_home_tenant_id": home.tenant_id,
+        "journal_home_id": new_id("log"),
+        "journal_home_extra_data": _extra_data(there),
+    }
 
 
 def _printable(text: str) -> str:
@@ -109,10 +129,11 @@ def _printable(text: str) -> str:
 
 
 def _extra_data(entry: Entry) -> str:
-    """The entry's own fields; for a delegated token, also who acted in its identity's name."""
-    delegated_by = entry.caller.principal.delegated_by
-    if delegated_by:
-        return _json({**entry.extra, "delegated_by": list(delegated_by)})
+    """The entry's own fields; for a delegated token, also who acted in its identity's name, and by which token."""
+    principal = entry.caller.principal
+    if principal.delegated_by:
+        acting: dict[str, Extra] = {"delegated_by": list(principal.delegated_by), "acting_token_id": principal.token_id}
+        return _json({**entry.extra, **acting})
     return _json(entry.extra) if entry.extra else "{}"
 
 
@@ -181,6 +202,12 @@ class AuditService:
                 _slice(session, caller.tenant_id, filters, after, limit),
                 _summary(session, caller.tenant_id, recent, now, MOST_SUMMARISED_OF_A_TRAIL),
             )
+
+
+def has_next_month(database: Database) -> bool:
+    """Whether next month's entries have a table. On whichever database is said: it is asked about health too."""
+    with database.session() as session:
+        return store.has_next_month(session)
 
 
 def _slice(session: Session, tenant_id: str, filters: Filters, after: Position | None, limit: int) -> Slice:

@@ -33,21 +33,37 @@ _AFTER_SUCCESS: LiteralString = """
 _ADD: LiteralString = (
     f"INSERT INTO audit_log ({_COLUMNS}) VALUES ({_BEFORE_SUCCESS}, %(journal_success)s, {_AFTER_SUCCESS})"
 )
+# The second trail's row is about the same operation, and in the same statement.
+_AT_HOME: LiteralString = """
+    %(journal_home_tenant_id)s, %(journal_occurred_at)s, %(journal_home_id)s, %(journal_action)s,
+    %(journal_identity_type)s, %(journal_identity_id)s, %(journal_secret_path)s, %(journal_source_ip)s,
+    %(journal_user_agent)s
+"""
+_AFTER_SUCCESS_AT_HOME: LiteralString = """
+    %(journal_duration_ms)s, %(journal_request_id)s, %(journal_trace_id)s, %(journal_home_extra_data)s
+"""
+_ADD_TO_BOTH: LiteralString = f"{_ADD}, ({_AT_HOME}, %(journal_success)s, {_AFTER_SUCCESS_AT_HOME})"
 _FIND_BEFORE: LiteralString = "WITH found AS ("
 _AFTER_SUCCESS_NOTING: LiteralString = """
     %(journal_duration_ms)s, %(journal_request_id)s, %(journal_trace_id)s,
     %(journal_extra_data)s::jsonb || coalesce((SELECT jsonb_build_object('version', version) FROM found), '{}')
 """
-_FIND_AFTER: LiteralString = f"""), logged AS (
+_LOGGED: LiteralString = f"""), logged AS (
     INSERT INTO audit_log ({_COLUMNS})
     SELECT {_BEFORE_SUCCESS}, EXISTS (SELECT 1 FROM found), {_AFTER_SUCCESS_NOTING}
-) SELECT found.* FROM found"""
+"""
+_LOGGED_AT_HOME: LiteralString = f"""), logged_at_home AS (
+    INSERT INTO audit_log ({_COLUMNS})
+    SELECT {_AT_HOME}, EXISTS (SELECT 1 FROM found), {_AFTER_SUCCESS_AT_HOME}::jsonb
+           || coalesce((SELECT jsonb_build_object('version', version) FROM found), '{{}}')
+"""
+_FOUND: LiteralString = ") SELECT found.* FROM found"
 
 
 def add_entry(tx: Session, fields: Mapping[str, object]) -> None:
-    """Append one entry; Unavailable if the trail can not take it."""
+    """Append one entry, to the trail at home too if the fields name one; Unavailable if the trail can not take it."""
     try:
-        tx.run(_ADD, **fields)
+        tx.run(_ADD_TO_BOTH if "journal_home_id" in fields else _ADD, **fields)
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise  # the database says these in our words, and mends its pool
     except psycopg.Error as refusal:
@@ -63,7 +79,7 @@ def find_recorded(
 ) -> Row | None:
     """The row of `query` as a `kind`, or None, and an entry that says which; Unavailable if it can not be added."""
     try:
-        return session.one(kind, _recording(query), **parameters, **fields)
+        return session.one(kind, _recording(query, in_both="journal_home_id" in fields), **parameters, **fields)
     except (psycopg.OperationalError, psycopg.InterfaceError):
         raise  # the database says these in our words, and mends its pool
     except psycopg.Error as refusal:
@@ -71,9 +87,9 @@ def find_recorded(
 
 
 @cache
-def _recording(query: LiteralString) -> LiteralString:
+def _recording(query: LiteralString, *, in_both: bool) -> LiteralString:
     """One string object for each look-up: psycopg finds its own notes on a statement by the string's hash."""
-    return _FIND_BEFORE + query + _FIND_AFTER
+    return _FIND_BEFORE + query + _LOGGED + (_LOGGED_AT_HOME if in_both else "") + _FOUND
 
 
 def list_entries(
@@ -150,9 +166,26 @@ def add_months(session: Session, first_month: date, how_many: int) -> int:
     return made.months if made else 0
 
 
+def has_next_month(session: Session) -> bool:
+    """Whether there is a table for the entries of the month to come."""
+    found = session.one(
+        _Found,
+        """
+        SELECT to_regclass('audit_log_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 month', 'YYYY_MM'))
+               IS NOT NULL AS found
+        """,
+    )
+    return found is not None and found.found
+
+
 @dataclass(frozen=True, slots=True)
 class _Made:
     months: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    found: bool
 
 
 # The WHERE clause is put together from the filters that are set, and from them only: one literal with

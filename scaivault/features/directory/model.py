@@ -7,13 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 
 from scaivault.features.directory.errors import EventRefused
+from scaivault.features.identity.model import EMAIL
+from scaivault.kernel import ids
 from scaivault.kernel.caller import Role
 
 _USER_ID = re.compile(r"usr_[A-Za-z0-9_-]{1,96}", re.ASCII)
 _GROUP_ID = re.compile(r"grp_[A-Za-z0-9_-]{1,96}", re.ASCII)
-_TENANT_ID = re.compile(r"tnt_[A-Za-z0-9_-]{1,96}", re.ASCII)
-_PARTNER_ID = re.compile(r"(?:ptn|prt)_([A-Za-z0-9_-]{1,96})", re.ASCII)
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,100}@[A-Za-z0-9.-]{1,99}", re.ASCII)
+_TENANT_ID = re.compile(ids.TENANT_ID, re.ASCII)
+_PARTNER_ID = re.compile(ids.PARTNER_ID, re.ASCII)
+_EMAIL = re.compile(EMAIL, re.ASCII)
 _GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)
 MOST_CHARACTERS = 200
@@ -249,7 +251,8 @@ def tenant_id(text: object) -> str:
 
 def partner_id(text: object) -> str:
     """`ptn_…`: the identity provider writes `prt_` for the same."""
-    return "ptn_" + _matched(_PARTNER_ID, text, "a partner's id")[len("ptn_") :]
+    spelled = "ptn_" + text.removeprefix("prt_") if isinstance(text, str) and text.startswith("prt_") else text
+    return _matched(_PARTNER_ID, spelled, "a partner's id")
 
 
 def _matched(form: re.Pattern[str], text: object, what: str) -> str:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 
 from scaivault.observability.catalogue.features import WEBHOOK_OLDEST_PENDING_SECONDS, WEBHOOK_QUEUE_DEPTH
+from scaivault.observability.exposition import gauge
 from scaivault.storage.database import Session
 
 # Of one webhook, and of events that are in no queue yet: beyond that "many" is all that a number could say.
@@ -22,12 +23,10 @@ class Queue:
 def collect(session: Session) -> list[Metric]:
     """The state of all queues as metric families. Disabled webhooks wait for nothing."""
     queue = find_queue(session)
-    families: list[Metric] = []
-    for series, value in ((WEBHOOK_QUEUE_DEPTH, queue.depth), (WEBHOOK_OLDEST_PENDING_SECONDS, queue.oldest_seconds)):
-        family = GaugeMetricFamily(series.name, series.help)
-        family.add_metric([], float(value))
-        families.append(family)
-    return families
+    return [
+        gauge(WEBHOOK_QUEUE_DEPTH, [((), float(queue.depth))]),
+        gauge(WEBHOOK_OLDEST_PENDING_SECONDS, [((), queue.oldest_seconds)]),
+    ]
 
 
 def find_queue(session: Session) -> Queue:

@@ -50,10 +50,11 @@ class TooManyTrusts(Conflict):
 class ExchangeRefused(TokenInvalid):
     """This token can not be exchanged here."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, trust_id: str | None = None) -> None:
         super().__init__()
         self.reason = reason
-        """For the tenant's trail. A stranger hears the same whatever it is."""
+        """For the log and the tenant's trail. A stranger hears the same whatever it is."""
+        self.trust_id = trust_id
 
 
 class AlreadyInstalled(VaultError):

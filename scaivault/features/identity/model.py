@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from scaivault.kernel.caller import IdentityType, Principal, Role, Scope
 
 DEFAULT_TOKEN_LIFETIME = timedelta(days=90)
-LONGEST_TOKEN_LIFETIME = timedelta(days=366)
+LONGEST_TOKEN_LIFETIME = timedelta(days=365)
 MAX_LIVE_TOKENS = 100
 MAX_TRUSTS = 100
 MAX_KEY_SETS = 4
@@ -16,10 +16,17 @@ MAX_KEY_SETS = 4
 MAX_LIVE_EXCHANGED = 5_000
 """Of one trust."""
 
-USER_ID = r"user:[A-Za-z0-9._%+@-]{1,200}"
+# The one rule for addresses, whoever tells of them: a `%` could stand for another letter, two `@` for two domains.
+EMAIL = r"[A-Za-z0-9._+-]{1,100}@[A-Za-z0-9.-]{1,99}"
+USER_ID = rf"user:(?:{EMAIL}|[A-Za-z0-9._+-]{{1,200}})"
 SERVICE_ACCOUNT_ID = r"sa:[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 GROUP_ID = r"group:[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _USER = re.compile(USER_ID, re.ASCII)
+
+
+def one_spelling(identity_id: str) -> str:
+    """The identity's id as it is stored and compared: a user's address in small letters. Other ids mean their case."""
+    return identity_id.lower() if identity_id.startswith("user:") and "@" in identity_id else identity_id
 
 
 def identity_type_of(identity_id: str) -> IdentityType:
@@ -39,6 +46,8 @@ class Standing:
     is_foreign: bool
     """Whether the token names another partner than its tenant's."""
     epoch: int
+    is_anothers: bool = False
+    """Whether the token names one user of the directory by its subject, and another one by its email."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class TokenRow:
     revoked_at: datetime | None
     is_suspended: bool
     epoch: int
+    user_id: str | None
 
     def standing(self) -> Standing:
         """What its holder is told apart by on every request."""
@@ -67,13 +77,14 @@ class TokenRow:
             token_id=self.id,
             partner_id=self.partner_id,
             tenant_id=self.tenant_id,
-            identity_id=self.identity_id,
+            identity_id=one_spelling(self.identity_id),
             identity_type=IdentityType(self.identity_type),
             display_name=self.display_name,
             scopes=frozenset(map(Scope, self.scopes)),
             groups=frozenset(self.groups),
             roles=frozenset(map(Role, self.roles)),
             token_expires_at=self.expires_at,
+            user_id=self.user_id,
         )
         return Standing(
             principal,
@@ -148,6 +159,25 @@ class Home:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimant:
+    """Whom a token's claims name. `identity_id` is who that is where the directory knows no user of this `user_id`."""
+
+    identity_id: str
+    user_id: str
+    emails: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class UserHome(Home):
+    """The same for a user, whom the directory may know by the token's subject: `email` is then his own."""
+
+    email: str | None
+    has_told_roles: bool
+    """Whether the directory tells which roles he has, so that a token's claims add none."""
+    is_anothers: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Trust:
     """Whose tokens, of which workload, may be exchanged here, and for what."""
 
@@ -162,6 +192,11 @@ class Trust:
     lifetime_seconds: int
     created_by: str
     created_at: datetime
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        """How specific it is, the more the greater: by its claims, then by what of them is said word for word."""
+        return len(self.claims), sum(len(pattern.removesuffix("*")) for pattern in self.claims.values())
 
 
 @dataclass(frozen=True, slots=True)

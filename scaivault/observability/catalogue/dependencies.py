@@ -1,6 +1,6 @@
 """What the vault stands on: PostgreSQL, Redis, the key service, its own caches."""
 
-from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
+from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, KMS_OPERATIONS
 
 _EVERY_PROCESS = (Maker.API, Maker.EXPORTER)
@@ -38,16 +38,14 @@ KMS_KEY_USABLE = Series(
     "1 if the key service says that the root key may be used, 0 if it is disabled, to be deleted or not reachable.",
     scope=Scope.CLUSTER,
     made_by=(Maker.EXPORTER,),
-    since=TO_COME,
 )
 KMS_KEY_LAST_ROTATION = Series(
     "scaivault_kms_key_last_rotation_timestamp_seconds",
     Kind.GAUGE,
-    "When the root key was last changed, 0 if never.",
+    "When everything had come under the present root key, 0 if there has been no other.",
     unit="seconds",
     scope=Scope.CLUSTER,
     made_by=(Maker.EXPORTER,),
-    since=TO_COME,
 )
 DB_POOL_SIZE = Series("scaivault_db_pool_size", Kind.GAUGE, "Connections to PostgreSQL in the pools of live workers.")
 DB_POOL_AVAILABLE = Series("scaivault_db_pool_available", Kind.GAUGE, "Pooled connections to PostgreSQL not in use.")

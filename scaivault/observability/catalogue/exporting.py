@@ -1,6 +1,6 @@
 """The exporter about itself: what it could collect, when, and whether it speaks for the deployment."""
 
-from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Series
+from scaivault.observability.catalogue.series import Kind, Maker, Series
 from scaivault.observability.catalogue.vocabulary import COLLECTORS
 
 _EXPORTER = (Maker.EXPORTER,)
@@ -8,10 +8,10 @@ _EXPORTER = (Maker.EXPORTER,)
 EXPORTER_UP = Series(
     "scaivault_exporter_up",
     Kind.GAUGE,
-    "1 if the collector's last look succeeded and is fresh, 0 if its values are withdrawn.",
+    "1 if the collector's last look succeeded in time and is being told, else 0, as in an exporter that does not lead; "
+    "what it saw before is withdrawn once it is three intervals old.",
     {"collector": COLLECTORS},
     made_by=_EXPORTER,
-    since=TO_COME,
 )
 EXPORTER_COLLECT_SECONDS = Series(
     "scaivault_exporter_collect_seconds",
@@ -20,7 +20,6 @@ EXPORTER_COLLECT_SECONDS = Series(
     {"collector": COLLECTORS},
     "seconds",
     made_by=_EXPORTER,
-    since=TO_COME,
 )
 EXPORTER_LAST_SUCCESS = Series(
     "scaivault_exporter_last_success_timestamp_seconds",
@@ -29,14 +28,12 @@ EXPORTER_LAST_SUCCESS = Series(
     {"collector": COLLECTORS},
     "seconds",
     made_by=_EXPORTER,
-    since=TO_COME,
 )
 EXPORTER_LEADER = Series(
     "scaivault_exporter_leader",
     Kind.GAUGE,
     "1 in the one exporter that looks at what is a fact about the deployment, 0 in the others.",
     made_by=_EXPORTER,
-    since=TO_COME,
 )
 
 SERIES = (EXPORTER_UP, EXPORTER_COLLECT_SECONDS, EXPORTER_LAST_SUCCESS, EXPORTER_LEADER)

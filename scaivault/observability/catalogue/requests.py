@@ -1,6 +1,6 @@
 """Requests, their limits, and the processes that serve them."""
 
-from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
+from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import (
     LEVELS,
     METHODS,
@@ -35,14 +35,12 @@ RATE_LIMIT_HITS = Series(
     Kind.COUNTER,
     "Requests refused with 429.",
     {"category": RATE_CATEGORIES},
-    since=TO_COME,
 )
 RATE_LIMIT_LOCAL = Series(
     "scaivault_rate_limit_local_total",
     Kind.COUNTER,
     "Requests limited by a process's own buckets, because Redis did not answer.",
     {"category": RATE_CATEGORIES},
-    since=TO_COME,
 )
 RATE_LIMIT_BUCKET_FILL = Series(
     "scaivault_rate_limit_bucket_fill",
@@ -53,7 +51,6 @@ RATE_LIMIT_BUCKET_FILL = Series(
     scope=Scope.CLUSTER,
     made_by=(Maker.EXPORTER,),
     starts_at_zero=False,
-    since=TO_COME,
 )
 LOG_MESSAGES = Series("scaivault_log_messages_total", Kind.COUNTER, "Log lines written.", {"level": LEVELS})
 WORKERS = Series(
@@ -61,7 +58,6 @@ WORKERS = Series(
     Kind.GAUGE,
     "Live processes of the API, by what they do.",
     {"state": WORKER_STATES},
-    since=TO_COME,
 )
 RESIDENT_MEMORY = Series(
     "scaivault_process_resident_memory_bytes",
@@ -71,7 +67,6 @@ RESIDENT_MEMORY = Series(
     "bytes",
     made_by=(Maker.API, Maker.EXPORTER),
     starts_at_zero=False,
-    since=TO_COME,
 )
 BUILD_INFO = Series(
     "scaivault_build_info",

@@ -156,23 +156,23 @@ def test_a_tenants_key_moved_to_another_tenant_does_not_open(ring, store):
 def test_a_partners_key_moved_to_another_partner_does_not_open(ring, store):
     ring.for_tenant("ptn_1", "ten_1")
     store.partners["ptn_2"] = dict(store.partners["ptn_1"])
-    with pytest.raises(TamperedCiphertext):
+    with pytest.raises(Unavailable):
         ring.for_tenant("ptn_2", "ten_2")
 
 
 def test_a_system_key_moved_to_another_purpose_does_not_open(ring, store):
     ring.system_key("tokens")
     store.system["cursors"] = store.system["tokens"]
-    with pytest.raises(TamperedCiphertext):
+    with pytest.raises(Unavailable):
         ring.system_key("cursors")
 
 
-@pytest.mark.parametrize("keys", ["partners", "tenants"])
-def test_a_key_renumbered_in_its_table_does_not_open(store, kms, keys):
+@pytest.mark.parametrize(("keys", "refusal"), [("partners", Unavailable), ("tenants", TamperedCiphertext)])
+def test_a_key_renumbered_in_its_table_does_not_open(store, kms, keys, refusal):
     another_process(store, kms).for_tenant("ptn_1", "ten_1")
     (rows,) = getattr(store, keys).values()
     rows[1] = replace(rows[1], version=2)
-    with pytest.raises(TamperedCiphertext):
+    with pytest.raises(refusal):
         another_process(store, kms).for_tenant("ptn_1", "ten_1")
 
 
@@ -180,7 +180,7 @@ def test_a_key_renumbered_in_its_table_does_not_open(store, kms, keys):
 def test_a_root_that_returns_no_32_byte_key_is_not_believed(ring, store, kms, length):
     wrapped = kms.encrypt(bytes(length), aead.aad("partner-key", "ptn_1", "1"))
     store.add_partner_key("ptn_1", WrappedKey(1, wrapped, kms.key_id, None))
-    with pytest.raises(TamperedCiphertext):
+    with pytest.raises(Unavailable):
         ring.for_tenant("ptn_1", "ten_1")
 
 
@@ -278,7 +278,7 @@ def test_a_row_of_a_root_key_that_nobody_has_does_not_open(store, kms):
     ring = KeyRing(
         store, MemoryKeys("memory:3"), previous_kms=MemoryKeys("memory:2"), seconds_to_keep=60, most_tenants=3
     )
-    with pytest.raises(TamperedCiphertext):
+    with pytest.raises(Unavailable):
         ring.for_tenant("ptn_1", "ten_1")
 
 
@@ -306,5 +306,5 @@ def test_system_keys_are_independent_and_stay(ring, store, kms):
 
 def test_another_root_key_opens_nothing(ring, store):
     ring.for_tenant("ptn_1", "ten_1")
-    with pytest.raises(TamperedCiphertext):
+    with pytest.raises(Unavailable):
         another_process(store, MemoryKeys()).for_tenant("ptn_1", "ten_1")

@@ -8,6 +8,7 @@ from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.probe import STATE_SECONDS, WRAP_SECONDS, KeyProbe
 from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.ports import KeyState
+from tests.fakes import MemoryKeys
 
 
 @pytest.fixture
@@ -21,7 +22,8 @@ def asked(kms, monkeypatch):
 
 @pytest.fixture
 def probe(kms, store, monotonic, asked):
-    return KeyProbe(kms, Envelope(KeyRing(store, kms, seconds_to_keep=60, most_tenants=9)), monotonic)
+    ring = KeyRing(store, kms, seconds_to_keep=60, most_tenants=9)
+    return KeyProbe(kms, Envelope(ring), ring.check_root, monotonic)
 
 
 def test_before_the_first_check_nothing_is_claimed(probe):
@@ -32,11 +34,12 @@ def test_every_check_opens_and_few_wrap_or_ask_for_the_state(probe, kms, monoton
     for _ in range(4):
         probe.check()
         monotonic.seconds += 1.0
-    assert (kms.calls.count("encrypt"), kms.calls.count("decrypt"), len(asked)) == (1, 4, 1)
+    # One of each is for the key of the installation's that is made by whoever is first.
+    assert (kms.calls.count("encrypt"), kms.calls.count("decrypt"), len(asked)) == (1 + 1, 1 + 4, 1)
     assert probe.state is KeyState.ACTIVE
     monotonic.seconds += WRAP_SECONDS
     probe.check()
-    assert (kms.calls.count("encrypt"), len(asked)) == (2, 1)
+    assert (kms.calls.count("encrypt"), kms.calls.count("decrypt"), len(asked)) == (3, 5 + 2, 1)
     monotonic.seconds += STATE_SECONDS
     probe.check()
     assert len(asked) == 2
@@ -58,6 +61,24 @@ def test_another_root_key_than_before_is_noticed(probe, kms):
     kms._sealed.clear()
     with pytest.raises(TamperedCiphertext):
         probe.check()
+
+
+def test_a_root_key_that_is_not_the_installation_s_is_noticed_though_it_works(probe, kms, store):
+    probe.check()
+    other = MemoryKeys()
+    ring = KeyRing(store, other, seconds_to_keep=60, most_tenants=9)
+    with pytest.raises(Unavailable, match="root key"):
+        KeyProbe(other, Envelope(ring), ring.check_root).check()
+
+
+def test_the_stored_key_is_looked_up_again_when_the_root_key_was_changed(probe, kms, store, monotonic):
+    probe.check()
+    [(purpose, row)] = store.system.items()
+    kms._sealed.clear()
+    store.system.clear()
+    monotonic.seconds += WRAP_SECONDS
+    probe.check()
+    assert store.system[purpose].wrapped != row.wrapped
 
 
 def test_a_service_that_answers_something_else_is_noticed(probe, kms, monkeypatch):

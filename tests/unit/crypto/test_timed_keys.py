@@ -12,12 +12,15 @@ ACTS = {
 
 @pytest.fixture
 def told():
-    return {"seconds": [], "failed": []}
+    return {"seconds": [], "failed": [], "calls": []}
 
 
 @pytest.fixture
 def keys(kms, told):
-    return TimedKeys(kms, lambda *seen: told["seconds"].append(seen), told["failed"].append)
+    def on_call(what, started, failure=None, /):
+        told["calls"].append((what, started > 0, type(failure)))
+
+    return TimedKeys(kms, lambda *seen: told["seconds"].append(seen), told["failed"].append, on_call)
 
 
 @pytest.mark.parametrize(("operation", "act"), ACTS.items(), ids=ACTS)
@@ -25,6 +28,7 @@ def test_each_operation_is_timed_under_its_name(keys, told, operation, act):
     act(keys)
     name, seconds = told["seconds"][-1]
     assert (name, told["failed"]) == (operation, [])
+    assert told["calls"][-1] == (operation, True, type(None))
     assert 0 <= seconds < 60
 
 
@@ -34,6 +38,7 @@ def test_a_failure_is_timed_counted_and_passed_on(keys, kms, told, operation):
     with pytest.raises(Unavailable):
         ACTS[operation](keys)
     assert [name for name, _ in told["seconds"]] == told["failed"] == [operation]
+    assert told["calls"] == [(operation, True, Unavailable)]
 
 
 def test_a_failed_decryption_is_counted_as_one(keys, kms, told):

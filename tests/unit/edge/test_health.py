@@ -1,7 +1,7 @@
 """Readiness: right, cheap, and unmoved by a probe that hangs. Threads meet at barriers and events; nothing sleeps."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -32,10 +32,12 @@ class Probe:
         self.failure = None
         self.gate = threading.Event()
         self.gate.set()
+        self.entered = threading.Semaphore(0)
         self.done = threading.Semaphore(0)
 
     def __call__(self):
         self.calls += 1
+        self.entered.release()
         assert self.gate.wait(PATIENCE_SECONDS)
         self.done.release()
         if self.failure:
@@ -115,21 +117,48 @@ class TestCache:
         here.readiness.findings()
         assert slow.calls == 1
 
-    def test_many_who_ask_at_once_are_answered_by_one_look(self, room):
+    def test_nobody_queues_behind_a_look_that_takes_its_time(self, room):
+        """Who asks meanwhile is told what was found last, and asks nobody."""
         here = room("database", "redis")
-        here.probes["database"].gate.clear()
-        barrier = threading.Barrier(THREADS + 1)
+        before = here.readiness.findings()
+        here.clock.forward(2 * CACHE_SECONDS)
+        slow = here.probes["database"]
+        slow.gate.clear()
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(here.readiness.findings)
+            assert slow.entered.acquire(timeout=PATIENCE_SECONDS)
+            assert slow.entered.acquire(timeout=PATIENCE_SECONDS)
+            assert [here.readiness.findings() for _ in range(THREADS)] == [before] * THREADS
+            assert not first.done()
+            slow.gate.set()
+            assert first.result(PATIENCE_SECONDS) is here.readiness.findings()
+        assert [probe.calls for probe in here.probes.values()] == [2, 2]
 
-        def ask(_):
-            barrier.wait(PATIENCE_SECONDS)
-            return here.readiness.findings()
+    def test_who_asks_before_anything_is_known_is_told_that(self, room):
+        here = room("database", "redis")
+        slow = here.probes["database"]
+        slow.gate.clear()
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(here.readiness.findings)
+            assert slow.entered.acquire(timeout=PATIENCE_SECONDS)
+            words = {found.condition for found in here.readiness.findings().values()}
+            assert words == {Condition.STARTING}
+            slow.gate.set()
+            assert {found.condition for found in first.result(PATIENCE_SECONDS).values()} == {Condition.OK}
 
-        with ThreadPoolExecutor(THREADS) as pool:
-            answers = pool.map(ask, range(THREADS))
-            barrier.wait(PATIENCE_SECONDS)
-            here.probes["database"].gate.set()
-            assert all(answer is here.readiness.findings() for answer in answers)
-        assert [probe.calls for probe in here.probes.values()] == [1, 1]
+    def test_the_last_findings_are_to_be_had_without_a_look(self, room):
+        here = room("database")
+        assert here.readiness.last()["database"].condition is Condition.STARTING
+        found = here.readiness.findings()
+        here.clock.forward(1_000)
+        assert here.readiness.last() is found
+        assert here.probes["database"].calls == 1
+
+    def test_a_look_is_made_when_it_is_asked_for_however_new_the_last_one_is(self, room):
+        here = room("database")
+        here.readiness.look()
+        here.readiness.look()
+        assert here.probes["database"].calls == 2
 
 
 class TestTolerance:
@@ -215,6 +244,23 @@ class TestHanging:
         here.readiness._watches["database"].running.result(PATIENCE_SECONDS)
         assert here.look()["database"] == "ok"
         assert hung.calls == 2
+
+    def test_it_is_waited_for_once(self, room):
+        """Its deadline runs from when it was asked: while it hangs, the later looks are made without it."""
+        here = room("database")
+        waited = []
+
+        class Hung(Future):
+            def result(self, timeout=None):
+                waited.append(timeout)
+                raise TimeoutError
+
+        watch = here.readiness._watches["database"]
+        watch.running, watch.asked_at = Hung(), here.clock()
+        here.look()
+        here.clock.forward(PATIENCE_SECONDS)
+        here.look()
+        assert waited == [PATIENCE_SECONDS - 2 * CACHE_SECONDS, 0.0]
 
     def test_all_may_hang_and_the_answer_still_comes(self, room):
         here = room("database", "redis", "encryption", deadline_seconds=0.02)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from scaivault.edge.origin import MAX_FORWARDED_HOPS, MAX_USER_AGENT, Origins, trace_id
+from scaivault.edge.origin import MAX_FORWARDED_HOPS, MAX_USER_AGENT, Origins, Trace, trace_of
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:feed::/48")]
 NOBODY = "0.0.0.0"
@@ -17,7 +17,9 @@ PROXY, INNER_PROXY, CLIENT = "10.0.0.1", "2001:db8:feed::7", "203.0.113.9"
 proxies = st.sampled_from(PROXIES).flatmap(lambda network: st.ip_addresses(network=network)).map(str)
 strangers = st.ip_addresses().filter(lambda address: not any(address in network for network in PROXIES)).map(str)
 strangers = strangers.filter(lambda text: getattr(ip_address(text), "ipv4_mapped", None) is None)
-rubbish = st.text(max_size=12).filter(lambda text: "," not in text and not is_address(text.strip()))
+rubbish = st.text(max_size=12).filter(
+    lambda text: "," not in text and not {":", "]"} & set(text) and not is_address(text.strip())
+)
 hops = proxies | strangers | rubbish
 
 
@@ -49,8 +51,8 @@ def test_whatever_a_client_claims_it_is_seen_where_the_proxies_saw_it(claimed, c
 
 
 @given(st.lists(hops, max_size=5), rubbish, st.lists(proxies, min_size=1, max_size=5), proxies)
-def test_what_is_no_address_ends_the_walk_at_the_last_that_was_one(claimed, odd, passed, peer):
-    assert seen(peer, ", ".join([*claimed, odd, *passed])) == passed[0]
+def test_what_is_no_address_is_nobodys(claimed, odd, passed, peer):
+    assert seen(peer, ", ".join([*claimed, odd, *passed])) == NOBODY
 
 
 @given(st.lists(proxies, min_size=1, max_size=MAX_FORWARDED_HOPS), proxies)
@@ -67,14 +69,16 @@ def test_no_text_is_too_odd(peer, forwarded_for):
     ("peer", "forwarded_for", "expected"),
     [
         (PROXY, "", PROXY),
-        (PROXY, ",", PROXY),
+        (PROXY, ",", NOBODY),
         (PROXY, CLIENT, CLIENT),
         (PROXY, f" {CLIENT}\t", CLIENT),
         (PROXY, f"{CLIENT}, {INNER_PROXY}", CLIENT),
         (PROXY, f"192.0.2.66, {CLIENT}", CLIENT),
-        (PROXY, f"{CLIENT}:4711", PROXY),
-        (PROXY, f"[{INNER_PROXY}]", PROXY),
-        (PROXY, "unknown, 10.0.0.2", "10.0.0.2"),
+        (PROXY, f"{CLIENT}:4711", CLIENT),
+        (PROXY, f"{CLIENT}, [{INNER_PROXY}]", CLIENT),
+        (PROXY, "[2001:db8::7]:4711", "2001:db8::7"),
+        (PROXY, f"{CLIENT}:port", NOBODY),
+        (PROXY, "unknown, 10.0.0.2", NOBODY),
         (f"::ffff:{PROXY}", CLIENT, CLIENT),
         (PROXY, f"::ffff:{CLIENT}", CLIENT),
         (PROXY, "::ffff:10.9.9.9, 10.0.0.2", "10.9.9.9"),
@@ -120,6 +124,13 @@ class TestTrace:
         assert origin(traceparent=self.PARENT, request_id="mine").trace_id == "4bf92f3577b34da6a3ce929d0e0e4736"
 
     @pytest.mark.parametrize(
+        ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True), ("ff", True)]
+    )
+    def test_of_who_continues_a_trace_the_span_and_the_flag_are_known(self, flags, sampled):
+        continued = trace_of(self.PARENT[:-2] + flags, None)
+        assert continued == Trace("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", sampled)
+
+    @pytest.mark.parametrize(
         "parent",
         [
             "",
@@ -133,22 +144,22 @@ class TestTrace:
         ],
     )
     def test_a_bad_one_counts_for_nothing(self, parent):
-        assert trace_id(parent, "mine") == trace_id(None, "mine")
+        assert trace_of(parent, "mine") == trace_of(None, "mine")
 
     @given(st.uuids())
     def test_a_uuid_is_taken_as_it_is(self, sent):
         assume(sent.int)
-        assert trace_id(None, str(sent)) == trace_id(None, sent.hex) == trace_id(None, str(sent).upper()) == sent.hex
+        assert {trace_of(None, spelled) for spelled in (str(sent), sent.hex, str(sent).upper())} == {Trace(sent.hex)}
 
     @given(st.text("abcxyz019.-_", min_size=1, max_size=128))
     def test_any_request_id_gives_a_trace_and_always_the_same(self, sent):
-        told = trace_id(None, sent)
+        told = trace_of(None, sent).trace_id
         assert re.fullmatch("[0-9a-f]{32}", told)
         assert int(told, 16)
-        assert told == trace_id(None, sent)
+        assert told == trace_of(None, sent).trace_id
 
     def test_the_zero_uuid_is_no_trace(self):
-        assert int(trace_id(None, "0" * 32), 16)
+        assert int(trace_of(None, "0" * 32).trace_id, 16)
 
     def test_without_either_each_request_has_its_own(self):
         assert len({origin().trace_id for _ in range(100)}) == 100

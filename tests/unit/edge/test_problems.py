@@ -80,7 +80,7 @@ def test_every_error_is_in_the_table_or_a_bare_internal_error(kind):
 
 
 def test_the_nearest_ancestor_in_the_table_decides():
-    assert {status_of(kind) for kind in STATUS} == {400, 413, 422, 401, 403, 404, 409, 503}
+    assert {status_of(kind) for kind in STATUS} == {400, 413, 422, 401, 403, 404, 409, 429, 503}
     assert status_of(errors.TokenExpired) == 401
     assert status_of(VaultError) is None
 
@@ -125,10 +125,10 @@ def test_a_wrong_method_is_told_the_right_ones():
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_challenge_comes_with_401_and_a_time_to_wait_with_503_alone(kind):
+def test_a_challenge_comes_with_401_and_a_time_to_wait_with_429_and_503_alone(kind):
     answer = render(made(kind), "req_7")
     assert ("WWW-Authenticate" in answer.headers) is (answer.status_code == 401)
-    assert ("Retry-After" in answer.headers) is (answer.status_code == 503)
+    assert ("Retry-After" in answer.headers) is (answer.status_code in {429, 503})
 
 
 def test_text_of_any_kind_is_json():

@@ -1,11 +1,13 @@
 """Counting stays bounded, starts at zero, and adds up over processes."""
 
+import contextlib
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from scaivault.observability.catalogue import CATALOGUE
@@ -16,13 +18,8 @@ HERE = [series for series in CATALOGUE if series.is_counted_by_requests]
 
 
 @pytest.fixture
-def registry():
-    return CollectorRegistry()
-
-
-@pytest.fixture
-def instruments(registry):
-    return Instruments(registry, version="1.2.3", revision="abc", cap=3)
+def instruments():
+    return Instruments(version="1.2.3", revision="abc", cap=3)
 
 
 def samples(instruments, name):
@@ -150,35 +147,125 @@ def test_the_build_is_named(instruments):
 
 
 WORKER = """
+import sys
+from pathlib import Path
 from scaivault.observability.instruments import Instruments
 instruments = Instruments(version="1.2.3", revision="abc")
 instruments.request_started("secrets")
+instruments.join(Path(sys.argv[1]))
 instruments.request_ended("GET", "secrets", 200, 0.02)
 instruments.request_started("audit")
 instruments.secret_read("tnt_dev", "kv")
 instruments.secret_write("tnt_dev")
 instruments.policy_violation("tnt_dev")
 instruments.set_pool(5, 3)
-"""
-SCRAPER = """
-from scaivault.observability.instruments import Instruments
-import sys
-instruments = Instruments(version="1.2.3", revision="abc")
-instruments.set_pool(1, 1)
-sys.stdout.buffer.write(instruments.render("")[0])
+print("ready", flush=True)
+input()
 """
 
 
-def test_processes_add_up(tmp_path, monkeypatch):
-    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    for _ in range(3):
-        subprocess.run([sys.executable, "-c", WORKER], check=True)
-    text = subprocess.run([sys.executable, "-c", SCRAPER], check=True, capture_output=True).stdout.decode()
-    assert 'scaivault_requests_total{method="GET",path_category="secrets",status="200"} 3.0' in text
-    assert 'scaivault_request_duration_seconds_count{method="GET",path_category="secrets"} 3.0' in text
-    assert 'scaivault_active_requests{path_category="audit"} 3.0' in text
-    assert "scaivault_db_pool_size 16.0" in text
+@contextlib.contextmanager
+def worker(folder):
+    """A process that has counted, and that lives until it is killed."""
+    command = [sys.executable, "-c", WORKER, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_processes_add_up_and_live_gauges_go_with_them(tmp_path, instruments):
+    instruments.join(tmp_path)
+    instruments.set_pool(1, 1)
+    with worker(tmp_path), worker(tmp_path):
+        assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 2}
+        assert samples(instruments, "scaivault_request_duration_seconds_count") == {("GET", "secrets"): 2}
+        assert samples(instruments, "scaivault_active_requests")["audit",] == 2
+        assert samples(instruments, "scaivault_db_pool_size") == {(): 11}
+        assert samples(instruments, "scaivault_workers") == {("draining",): 0, ("serving",): 0, ("starting",): 3}
+    assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 2}
+    assert samples(instruments, "scaivault_active_requests")["audit",] == 0
+    assert samples(instruments, "scaivault_db_pool_size") == {(): 1}
+    assert samples(instruments, "scaivault_workers")["starting",] == 1
+
+
+def test_a_slot_that_is_taken_over_goes_on_counting(tmp_path, instruments):
+    instruments.join(tmp_path)
+    for number in range(1, 6):
+        with worker(tmp_path):
+            assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): number}
+            assert samples(instruments, "scaivault_active_requests")["audit",] == 1
+    assert {file.name for file in tmp_path.glob("*.slot")} == {"api-0.slot", "api-1.slot"}
+
+
+def test_what_the_page_of_many_processes_has_is_the_catalogue(tmp_path, instruments):
+    instruments.join(tmp_path)
+    with worker(tmp_path):
+        text = instruments.render("")[0].decode()
     assert text.count("\nscaivault_build_info{") == 1
     assert 'pid="' not in text
     families = {family.name for family in text_string_to_metric_families(text)}
     assert families == {series.name.removesuffix("_total") for series in HERE}
+
+
+def test_tenants_stay_capped_whoever_takes_a_slot_over(tmp_path):
+    for generation in range(4):
+        instruments = Instruments(cap=3)
+        instruments.join(tmp_path)
+        for number in range(3):
+            instruments.secret_write(f"tnt_{generation}_{number}")
+        written = samples(instruments, "scaivault_secret_writes_total")
+        instruments._store._slot.release()
+    assert written == {("tnt_0_0",): 1, ("tnt_0_1",): 1, ("tnt_0_2",): 1, ("__other__",): 9}
+
+
+def test_memory_is_told_by_kind_of_process(tmp_path, instruments):
+    instruments.join(tmp_path)
+    alone = samples(instruments, "scaivault_process_resident_memory_bytes")["api",]
+    assert alone > 1_000_000
+    with worker(tmp_path):
+        assert samples(instruments, "scaivault_process_resident_memory_bytes")["api",] > alone + 1_000_000
+
+
+def test_a_process_tells_what_it_does(tmp_path, instruments):
+    instruments.set_state("serving")
+    instruments.join(tmp_path)
+    assert samples(instruments, "scaivault_workers")["serving",] == 1
+    instruments.set_state("draining")
+    assert samples(instruments, "scaivault_workers") == {("draining",): 1, ("serving",): 0, ("starting",): 0}
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def test_a_traced_request_is_its_buckets_exemplar_in_openmetrics_only(tmp_path, instruments):
+    instruments.join(tmp_path)
+    for trace, seconds in (("f" * 32, 0.021), (TRACE, 0.02), (None, 0.023)):
+        instruments.request_started("secrets")
+        instruments.request_ended("GET", "secrets", 200, seconds, trace)
+    text = instruments.render("application/openmetrics-text")[0].decode()
+    buckets = [
+        sample
+        for family in openmetrics_families(text)
+        for sample in family.samples
+        if sample.name == "scaivault_request_duration_seconds_bucket"
+    ]
+    found = {sample.labels["le"]: sample.exemplar for sample in buckets if sample.exemplar}
+    assert found.keys() == {"0.025"}
+    assert found["0.025"].labels == {"trace_id": TRACE}
+    assert found["0.025"].value == 0.02
+    assert abs(float(found["0.025"].timestamp) - time.time()) < 60
+    assert TRACE not in instruments.render("")[0].decode()
+
+
+@pytest.mark.parametrize(
+    "forged", ["", "0" * 32, "ab" * 15, "ab" * 17, "0x" + "a" * 30, 'a"} 1 # {b="' + "c" * 20, "ab " * 16]
+)
+def test_what_is_no_trace_id_gets_into_no_page(forged, instruments):
+    instruments.request_started("secrets")
+    instruments.request_ended("GET", "secrets", 200, 0.02, forged)
+    text = instruments.render("application/openmetrics-text")[0].decode()
+    assert "trace_id" not in text
+    assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 1}

@@ -47,6 +47,43 @@ def test_a_document_and_how_long_it_holds(provider, cache_control, seconds):
     assert (document.body, document.max_age_seconds) == (b"{}", seconds)
 
 
+class TestWhoIsTold:
+    """Of each call its method, host and outcome: nothing of what was asked for or with what."""
+
+    @pytest.fixture
+    def told(self):
+        return []
+
+    @pytest.fixture
+    def fetcher(self, told):
+        def on_call(what, _started, failure=None, /, **details):
+            told.append((what, failure and type(failure).__name__, details))
+
+        return DocumentFetcher(plain_http_is_allowed=False, on_call=on_call)
+
+    def test_of_an_answer(self, provider, fetcher, told):
+        provider.instead["/document?code=planted"] = lambda handler: answer(handler, b"{}")
+        fetcher.fetch(provider.url + "/document?code=planted", 1_000, Redacted(b"planted"))
+        assert told == [("GET", None, {"server.address": "127.0.0.1", "http.response.status_code": 200})]
+
+    def test_of_a_refusal(self, provider, fetcher, told):
+        provider.instead["/document"] = lambda handler: answer(handler, b"planted", 503)
+        with pytest.raises(NoDocument):
+            fetcher.fetch(provider.url + "/document", 1_000)
+        assert told == [("GET", "NoDocument", {"server.address": "127.0.0.1", "http.response.status_code": 503})]
+
+    def test_of_a_host_that_is_not_there(self, fetcher, told):
+        with pytest.raises(NoDocument):
+            fetcher.fetch("https://user:planted@127.0.0.1:1/planted", 1_000)
+        assert told == [("GET", "ConnectionError", {"server.address": "127.0.0.1"})]
+
+    def test_of_an_address_that_is_none(self, fetcher, told):
+        for url in ("http://planted.example/", "https://[planted/"):
+            with pytest.raises(NoDocument):
+                fetcher.fetch(url, 1_000)
+        assert [details for _, _, details in told] == [{}, {}]
+
+
 @pytest.mark.parametrize(("size", "is_taken"), [(1_000, True), (1_001, False), (1_000_000, False)])
 def test_it_is_bounded_in_size(provider, size, is_taken):
     with contextlib.nullcontext() if is_taken else pytest.raises(NoDocument):

@@ -1,11 +1,12 @@
 """Upkeep: every job comes round, whatever becomes of the others, and once more at the end. Nothing here sleeps."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from scaivault.kernel.errors import Unavailable
-from scaivault.workers.periodic import Job, Periodic
+from scaivault.workers.periodic import Job, Periodic, Record
 
 PATIENCE_SECONDS = 10
 OFTEN = 0.001
@@ -142,3 +143,26 @@ def test_without_jobs_there_is_no_thread(upkeep):
     before = threading.active_count()
     upkeep().open()
     assert threading.active_count() == before
+
+
+class TestRecords:
+    class HandClock:
+        def __init__(self):
+            self.instant = datetime(2026, 1, 1, tzinfo=UTC)
+
+        def now(self):
+            return self.instant
+
+    def test_it_is_noted_when_each_job_last_ended_well_and_when_not(self):
+        clock = self.HandClock()
+        chore, other = Chore(Unavailable()), Chore()
+        here = Periodic([Job("chore", NEVER, chore), Job("other", NEVER, other)], lambda _job, _failure: None, clock)
+        assert here.records["chore"] == Record(None, None)
+        here.open()
+        here.close()
+        failed_at = clock.instant
+        clock.instant += timedelta(minutes=1)
+        here.open()
+        here.close()
+        assert here.records["chore"] == Record(last_success=clock.instant, last_failure=failed_at)
+        assert here.records["other"] == Record(last_success=clock.instant, last_failure=None)

@@ -18,6 +18,7 @@ from scaivault.features.audit.routes.messages import (
 from scaivault.features.audit.service import AuditService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import InvalidCursor, InvalidPath, InvalidRequest
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.paths import parse_path
 
 
@@ -110,6 +111,7 @@ def routes(service: AuditService, cursors: Cursors) -> Routes:
                 query=LogsQuery,
                 reply=LogsReply,
                 errors=(InvalidCursor, InvalidPath),
+                limit=RateCategory.AUDIT_QUERY,
             ),
             Route(
                 "GET",
@@ -120,6 +122,7 @@ def routes(service: AuditService, cursors: Cursors) -> Routes:
                 query=TrailQuery,
                 reply=TrailReply,
                 errors=(InvalidCursor, InvalidPath),
+                limit=RateCategory.AUDIT_QUERY,
             ),
             Route(
                 "GET",
@@ -130,6 +133,7 @@ def routes(service: AuditService, cursors: Cursors) -> Routes:
                 query=TrailQuery,
                 reply=TrailReply,
                 errors=(InvalidCursor, InvalidRequest),
+                limit=RateCategory.AUDIT_QUERY,
             ),
             Route(
                 "GET",
@@ -139,6 +143,7 @@ def routes(service: AuditService, cursors: Cursors) -> Routes:
                 scope=read,
                 query=WindowQuery,
                 reply=SummaryReply,
+                limit=RateCategory.AUDIT_QUERY,
             ),
         ),
     )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scaivault.edge.messages import Body, Query, Reply, Timestamp
+from scaivault.edge.messages import Body, Query, Reply, Timestamp, Whole
 from scaivault.edge.routes import Route, Signature
 from scaivault.features.directory.errors import EventRefused, IdentityNotFound, InvalidRole, RoleBeyondGrantor
 from scaivault.features.directory.model import Event, Piece, Resolved, Status, User
@@ -15,6 +15,7 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.kernel.caller import Caller, IdentityType, Origin, Role, Scope
 from scaivault.kernel.errors import TenantNotFound
+from scaivault.kernel.limits import RateCategory
 
 SIGNATURE = "X-ScaiKey-Signature"
 MOST_PAGES = 10_000
@@ -26,8 +27,8 @@ Which = Annotated[Status, Field(strict=False)] | None
 class Numbered(Query):
     """A page of a collection, the first is 1."""
 
-    page: Annotated[int, Field(ge=1, le=MOST_PAGES)] = 1
-    page_size: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
+    page: Annotated[Whole, Field(ge=1, le=MOST_PAGES)] = 1
+    page_size: Annotated[Whole, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
 
     def piece(self) -> Piece:
         return Piece(self.page, self.page_size)
@@ -201,7 +202,10 @@ class EventBody(Body):
 
 
 class EventReply(Reply):
-    """`success` is false for an event that is genuine and can not be taken; sending it again may help later."""
+    """`success` is false for an event that is genuine and can not be taken; sending it again may help later.
+
+    `message` is `taken`, `taken before`, `superseded` by a newer one that came first, or says why it is not taken.
+    """
 
     success: bool
     message: str
@@ -259,11 +263,10 @@ class DirectoryRoutes:
 
     def take_event(self, origin: Origin, body: EventBody) -> EventReply:
         try:
-            is_new = self._events.take(body.to_model(), origin)
+            outcome = self._events.take(body.to_model(), origin)
         except EventRefused as refusal:
             return EventReply(success=False, message=str(refusal), event_id=body.event_id)
-        message = "taken" if is_new else "taken before"
-        return EventReply(success=True, message=message, event_id=body.event_id)
+        return EventReply(success=True, message=outcome.value, event_id=body.event_id)
 
 
 def _user_roles(user: User) -> UserRolesReply:
@@ -281,8 +284,26 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
     read = Scope.IDENTITY_READ
     tenant = "/v1/identity/tenants/<tenant_id>"
     return (
-        Route("GET", "/v1/identity/partners", at.partners, "List partners", read, query=StatusQuery, reply=PartnerPage),
-        Route("GET", "/v1/identity/tenants", at.tenants, "List tenants", read, query=TenantQuery, reply=TenantPage),
+        Route(
+            "GET",
+            "/v1/identity/partners",
+            at.partners,
+            "List partners",
+            read,
+            query=StatusQuery,
+            reply=PartnerPage,
+            limit=RateCategory.IDENTITY_READ,
+        ),
+        Route(
+            "GET",
+            "/v1/identity/tenants",
+            at.tenants,
+            "List tenants",
+            read,
+            query=TenantQuery,
+            reply=TenantPage,
+            limit=RateCategory.IDENTITY_READ,
+        ),
         Route(
             "GET",
             f"{tenant}/users",
@@ -292,6 +313,7 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             query=UserQuery,
             reply=UserPage,
             errors=(TenantNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "GET",
@@ -302,6 +324,7 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             query=StatusQuery,
             reply=GroupPage,
             errors=(TenantNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "GET",
@@ -312,6 +335,7 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             query=Numbered,
             reply=MemberPage,
             errors=(IdentityNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "GET",
@@ -321,13 +345,21 @@ def _reading(at: DirectoryRoutes) -> Sequence[Route]:
             read,
             reply=ResolvedReply,
             errors=(IdentityNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
     )
 
 
 def _roles(at: DirectoryRoutes) -> Sequence[Route]:
     return (
-        Route("GET", "/v1/identity/roles", at.roles, "The roles there are", reply=RolesReply),
+        Route(
+            "GET",
+            "/v1/identity/roles",
+            at.roles,
+            "The roles there are",
+            reply=RolesReply,
+            limit=RateCategory.IDENTITY_READ,
+        ),
         Route(
             "GET",
             "/v1/identity/users/<user_id>/roles",
@@ -336,6 +368,7 @@ def _roles(at: DirectoryRoutes) -> Sequence[Route]:
             Scope.IDENTITY_READ,
             reply=UserRolesReply,
             errors=(IdentityNotFound,),
+            limit=RateCategory.IDENTITY_READ,
         ),
         Route(
             "PUT",
@@ -346,6 +379,7 @@ def _roles(at: DirectoryRoutes) -> Sequence[Route]:
             body=UserRolesBody,
             reply=UserRolesReply,
             errors=(IdentityNotFound, InvalidRole, RoleBeyondGrantor),
+            limit=RateCategory.POLICY,
         ),
     )
 
@@ -362,4 +396,5 @@ def _receiver(at: DirectoryRoutes, signature: EventSignature) -> Route:
         is_open=True,
         proves_itself=True,
         signature=Signature(SIGNATURE, signature.check),
+        limit=RateCategory.OPEN,
     )

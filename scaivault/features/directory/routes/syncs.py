@@ -13,6 +13,7 @@ from scaivault.features.directory.routes.directory import Numbered
 from scaivault.features.directory.service.syncs import SyncService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import TenantAccessDenied, TenantNotFound
+from scaivault.kernel.limits import RateCategory
 
 SYNC = "/v1/identity/sync"
 
@@ -109,6 +110,7 @@ def table(syncs: SyncService) -> Sequence[Route]:
             reply=StartedReply,
             status=202,
             errors=(TenantAccessDenied, TenantNotFound, SyncNotConfigured),
+            limit=RateCategory.IDENTITY_SYNC,
         ),
         Route(
             "GET",
@@ -118,5 +120,6 @@ def table(syncs: SyncService) -> Sequence[Route]:
             Scope.IDENTITY_READ,
             query=Numbered,
             reply=SyncPage,
+            limit=RateCategory.IDENTITY_READ,
         ),
     )

@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from scaivault.features.directory.errors import IdentityNotFound
 from scaivault.features.directory.model import Group, Member, Partner, Piece, Resolved, Tenant, User
 from scaivault.features.directory.store import browsing as store
+from scaivault.features.identity.model import one_spelling
 from scaivault.features.identity.service.tenancy import Tenancy
 from scaivault.kernel.caller import Caller, IdentityType, Role, Scope
 from scaivault.kernel.ports import Guard
@@ -81,7 +82,7 @@ class BrowseService:
             if identity_type is IdentityType.GROUP:
                 found = store.find_group(session, caller.tenant_id, identity_id.removeprefix(_GROUP))
             else:
-                found = store.find_identity(session, caller.tenant_id, identity_type, identity_id)
+                found = store.find_identity(session, caller.tenant_id, identity_type, one_spelling(identity_id))
         if found is None:
             raise IdentityNotFound
         return found

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from uuid import uuid4
@@ -15,7 +15,7 @@ from scaivault.features.directory.service.reading import LEASE, Reading
 from scaivault.features.directory.service.source import DirectorySource
 from scaivault.features.directory.store import identities, telling
 from scaivault.features.directory.store import syncs as store
-from scaivault.kernel.caller import Origin
+from scaivault.kernel.caller import Caller, Origin
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Journal
 from scaivault.storage import epochs
@@ -88,7 +88,7 @@ class _User:
                 known.status,
                 known.mfa_enabled,
             )
-            and self.roles in (None, known.roles)
+            and self.roles in (None, known.told_roles)
         )
 
 
@@ -130,10 +130,16 @@ class _Pass:
             if place.status is Status.DELETED:
                 continue  # nobody is in there, and who was, is let in no more
             before = (self._counts.changed, self._counts.deleted)
+            was_administered = self._is_administered(place)
             if not self._users(place):
                 fault = SyncFault.TOO_MANY_DELETIONS
             self._groups(place)
-            self._tell(place, self._counts.changed - before[0], self._counts.deleted - before[1])
+            self._tell(
+                place,
+                self._counts.changed - before[0],
+                self._counts.deleted - before[1],
+                was_administered=was_administered,
+            )
         return fault
 
     def _partners(self) -> None:
@@ -212,7 +218,7 @@ class _Pass:
         for items in self._reading.pages(lambda page: self._source.users(tenant_id, page)):
             users = self._parsed_users(tenant_id, items, listed)
             news = self._not_as_known(tenant_id, users, at)
-            refused += [user for user in news if not self._change_user(tenant_id, user, at)]
+            refused += [user for user in news if not self._change_user(place, user, at)]
         with self._database.session() as session:
             missing = [each for each in store.list_user_ids_until(session, tenant_id, at) if each not in listed]
         lost = len(active.intersection(missing))
@@ -222,7 +228,7 @@ class _Pass:
         # Once the deleted have given up their names, those who were given them can be taken.
         for user in refused:
             self._reading.live()
-            self._counts.refused += not self._change_user(tenant_id, user, at)
+            self._counts.refused += not self._change_user(place, user, at)
         return is_plausible
 
     def _parsed_users(
@@ -248,10 +254,12 @@ class _Pass:
             store.change_users_confirmed(tx, tenant_id, same, at, self._clock.now())
         return [user for user_id, user in users.items() if user_id not in set(same)]
 
-    def _change_user(self, tenant_id: str, user: _User, at: datetime) -> bool:
+    def _change_user(self, place: _Place, user: _User, at: datetime) -> bool:
         """False if its name is another live user's."""
+        tenant_id = place.tenant_id
         try:
             with self._database.transaction() as tx:
+                before = identities.find_held(tx, tenant_id, user.id, user.email)
                 is_changed = telling.change_user(
                     tx,
                     tenant_id,
@@ -266,6 +274,9 @@ class _Pass:
                 )
                 if is_changed:
                     projection.follow(tx, tenant_id, [user.id])
+                    change = projection.role_change(tx, tenant_id, user.id, before)
+                    if change is not None:
+                        self._journal.record(tx, change.entry(self._teller(place), self._sync.id))
         except EventRefused:
             return False
         self._counts.changed += is_changed
@@ -358,14 +369,23 @@ class _Pass:
                     projection.follow(tx, tenant_id, moved)
             self._counts.changed += len(moved)
 
-    def _tell(self, place: _Place, changed: int, deleted: int) -> None:
+    def _is_administered(self, place: _Place) -> bool:
+        with self._database.session() as session:
+            return identities.has_administrator(session, place.tenant_id)
+
+    def _tell(self, place: _Place, changed: int, deleted: int, *, was_administered: bool) -> None:
         """An entry in the tenant's own trail, if anything of it has changed."""
         if not changed and not deleted:
             return
-        origin = Origin(ip_address("127.0.0.1"), "scaivault", self._sync.id, uuid4().hex, time.perf_counter())
-        teller = projection.teller(place.partner_id, place.tenant_id, self._clock.now(), origin)
+        teller, is_lost = self._teller(place), was_administered and not self._is_administered(place)
         entry = Entry.of(Action.IDENTITY_SYNC, teller, sync_id=self._sync.id, changed=changed, deleted=deleted)
+        if is_lost:
+            entry = replace(entry, extra={**entry.extra, "leaves_no_administrator": True})
         self._journal.record_alone(entry)
+
+    def _teller(self, place: _Place) -> Caller:
+        origin = Origin(ip_address("127.0.0.1"), "scaivault", self._sync.id, uuid4().hex, time.perf_counter())
+        return projection.teller(place.partner_id, place.tenant_id, self._clock.now(), origin)
 
 
 def _user(user_id: str, told: Told) -> _User:

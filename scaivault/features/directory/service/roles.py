@@ -60,8 +60,8 @@ def _parse(names: Sequence[str]) -> frozenset[Role]:
 
 
 def _check_grantor(caller: Caller, user: User, roles: frozenset[Role]) -> None:
-    if caller.identity_id == f"user:{user.email}":
-        # By name alone, whatever the tenant: the same person may be known in several.
+    if user.id == caller.principal.user_id or caller.identity_id == f"user:{user.email}":
+        # By id or by name, whatever the tenant: the same person may be known in several.
         raise RoleBeyondGrantor("Nobody changes his own roles.")
     changed = roles.symmetric_difference(user.roles)
     if Role.SUPER_ADMIN in changed and Role.SUPER_ADMIN not in caller.principal.roles:

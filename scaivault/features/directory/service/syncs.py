@@ -90,6 +90,12 @@ class SyncService:
         return Territory(entered.partner_id, entered.tenant_id)
 
 
+def count_queued(database: Database) -> int:
+    """How many syncs wait to be done."""
+    with database.session() as session:
+        return store.count_queued(session)
+
+
 def _own(caller: Caller) -> Territory:
     """All that the caller may act in."""
     principal = caller.principal

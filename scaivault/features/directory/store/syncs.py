@@ -24,7 +24,7 @@ class KnownUser:
     display_name: str
     status: str
     mfa_enabled: bool
-    roles: list[str]
+    told_roles: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +203,18 @@ def count_syncs(session: Session, territory: Territory) -> int:
     return row.count if row else 0
 
 
+def count_queued(session: Session) -> int:
+    """How many syncs wait, of whatever territory."""
+    row = session.one(_Count, "SELECT count(*) AS count FROM directory_syncs WHERE status = 'queued'")
+    return row.count if row else 0
+
+
 def claim_users(tx: Session, tenant_id: str, user_ids: list[str]) -> list[KnownUser]:
     """Those that are known, locked until the transaction's end, in one order for everybody."""
     return tx.many(
         KnownUser,
         """
-        SELECT id, email, display_name, status, mfa_enabled, roles
+        SELECT id, email, display_name, status, mfa_enabled, told_roles
           FROM users
          WHERE tenant_id = %(tenant_id)s AND id = ANY(%(user_ids)s)
          ORDER BY id

@@ -156,24 +156,38 @@ def change_user(
 ) -> bool:
     """Add the user or bring it up to date, what is None staying as it is; False if something newer is known.
 
-    A user whose email was never told can not be added: False too.
+    A user whose email was never told can not be added: False too. One who is added has the roles and groups that the
+    identity of his name had, and the status that was told of him last. Roles told before are told no more without
+    these; those given here stay.
     """
     return bool(
         tx.run(
             """
-            INSERT INTO users (tenant_id, id, email, display_name, status, mfa_enabled, roles, changed_at,
-                               last_synced_at)
+            INSERT INTO users (tenant_id, id, email, display_name, status, mfa_enabled, roles, given_roles,
+                               given_groups, told_roles, changed_at, last_synced_at)
             SELECT %(tenant_id)s, %(id)s, coalesce(%(email)s, known.email),
                    coalesce(%(display_name)s, known.display_name, %(email)s),
-                   coalesce(%(status)s, known.status, 'ACTIVE'), coalesce(%(mfa_enabled)s, known.mfa_enabled, false),
-                   coalesce(%(roles)s, known.roles, '{}'), %(at)s, %(now)s
+                   CASE WHEN untold.changed_at > %(at)s THEN untold.status
+                        ELSE coalesce(%(status)s, known.status, untold.status, 'ACTIVE') END,
+                   coalesce(%(mfa_enabled)s, known.mfa_enabled, false),
+                   CASE WHEN %(roles)s::text[] IS NULL OR %(roles)s::text[] = known.told_roles
+                        THEN coalesce(known.roles, named.roles, '{}')
+                        ELSE ARRAY(SELECT DISTINCT unnest(coalesce(known.given_roles, named.roles, '{}')
+                                                          || %(roles)s::text[]) ORDER BY 1) END,
+                   coalesce(known.given_roles, named.roles, '{}'), coalesce(known.given_groups, named.groups, '{}'),
+                   coalesce(%(roles)s::text[], known.told_roles), greatest(%(at)s, untold.changed_at), %(now)s
               FROM (SELECT 1) AS always
               LEFT JOIN users AS known ON known.tenant_id = %(tenant_id)s AND known.id = %(id)s
+              LEFT JOIN untold_users AS untold ON untold.tenant_id = %(tenant_id)s AND untold.id = %(id)s
+                                              AND known.id IS NULL
+              LEFT JOIN identities AS named ON named.tenant_id = %(tenant_id)s AND named.id = 'user:' || %(email)s
+                                           AND named.user_id IS NULL AND known.id IS NULL
              WHERE coalesce(%(email)s, known.email) IS NOT NULL
                 ON CONFLICT ON CONSTRAINT users_pkey
                 DO UPDATE SET email = excluded.email, display_name = excluded.display_name, status = excluded.status,
                               mfa_enabled = excluded.mfa_enabled, roles = excluded.roles,
-                              changed_at = excluded.changed_at, last_synced_at = excluded.last_synced_at
+                              told_roles = excluded.told_roles, changed_at = excluded.changed_at,
+                              last_synced_at = excluded.last_synced_at
                  WHERE users.changed_at <= excluded.changed_at
             """,
             tenant_id=tenant_id,
@@ -185,6 +199,25 @@ def change_user(
             roles=roles,
             at=at,
             now=now,
+        )
+    )
+
+
+def change_untold_user(tx: Session, tenant_id: str, user_id: str, status: Status, at: datetime) -> bool:
+    """Remember the status of somebody of whom nothing else was told; False if something newer is known."""
+    return bool(
+        tx.run(
+            """
+            INSERT INTO untold_users (tenant_id, id, status, changed_at)
+            VALUES (%(tenant_id)s, %(id)s, %(status)s, %(at)s)
+                ON CONFLICT ON CONSTRAINT untold_users_pkey
+                DO UPDATE SET status = excluded.status, changed_at = excluded.changed_at
+                 WHERE untold_users.changed_at <= excluded.changed_at
+            """,
+            tenant_id=tenant_id,
+            id=user_id,
+            status=status,
+            at=at,
         )
     )
 

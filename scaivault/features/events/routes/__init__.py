@@ -26,6 +26,7 @@ from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import InvalidCursor, InvalidDuration, InvalidPath
+from scaivault.kernel.limits import RateCategory
 
 
 class WebhookRoutes:
@@ -90,6 +91,7 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             at.list,
             "List webhooks",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             query=ListQuery,
             reply=WebhookPage,
             errors=(InvalidCursor,),
@@ -100,6 +102,7 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             at.create,
             "Create a webhook",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             body=WebhookBody,
             reply=WebhookReply,
             status=201,
@@ -111,6 +114,7 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             at.show,
             "A webhook, and how it has fared",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             reply=WebhookDetailReply,
             errors=(WebhookNotFound,),
         ),
@@ -120,17 +124,28 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             at.change,
             "Change a webhook, or give it a new secret",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             body=WebhookChangeBody,
             reply=WebhookReply,
             errors=(WebhookNotFound, InvalidWebhook, InvalidPath, InvalidDuration),
         ),
-        Route("DELETE", one, at.delete, "Delete a webhook", Scope.ADMIN, status=204, errors=(WebhookNotFound,)),
+        Route(
+            "DELETE",
+            one,
+            at.delete,
+            "Delete a webhook",
+            Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
+            status=204,
+            errors=(WebhookNotFound,),
+        ),
         Route(
             "POST",
             f"{one}/test",
             at.test,
             "Send a test event now",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             reply=TestReply,
             errors=(WebhookNotFound, TestsAreBusy),
         ),
@@ -140,6 +155,7 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             at.deliveries,
             "What was sent, newest first",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             query=DeliveriesQuery,
             reply=DeliveryPage,
             errors=(WebhookNotFound, InvalidCursor),
@@ -150,6 +166,7 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             at.redeliver,
             "Send an event once more",
             Scope.ADMIN,
+            limit=RateCategory.WEBHOOK,
             reply=DeliveryReply,
             status=202,
             errors=(WebhookNotFound, DeliveryNotFound),

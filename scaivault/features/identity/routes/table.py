@@ -34,6 +34,7 @@ from scaivault.features.identity.service.tokens import TokenService
 from scaivault.features.identity.service.trusts import TrustService
 from scaivault.kernel.caller import Scope
 from scaivault.kernel.errors import InvalidDuration
+from scaivault.kernel.limits import RateCategory
 
 
 def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService, cursors: Cursors) -> Routes:
@@ -42,7 +43,9 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
         "identity",
         "auth",
         (
-            Route("GET", "/v1/auth/whoami", at.whoami, "Who the token speaks for", reply=WhoAmI),
+            Route(
+                "GET", "/v1/auth/whoami", at.whoami, "Who the token speaks for", reply=WhoAmI, limit=RateCategory.AUTH
+            ),
             Route(
                 "POST",
                 "/v1/auth/introspect",
@@ -51,6 +54,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 scope=Scope.ADMIN,
                 body=IntrospectBody,
                 reply=IntrospectReply,
+                limit=RateCategory.AUTH,
             ),
             Route(
                 "POST",
@@ -61,8 +65,11 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 reply=CreatedToken,
                 status=201,
                 errors=(InvalidDuration, TokenExceedsMaker, TooManyTokens),
+                limit=RateCategory.AUTH,
             ),
-            Route("GET", "/v1/auth/tokens", at.list, "List tokens", query=Page, reply=TokenPage),
+            Route(
+                "GET", "/v1/auth/tokens", at.list, "List tokens", query=Page, reply=TokenPage, limit=RateCategory.AUTH
+            ),
             Route(
                 "DELETE",
                 "/v1/auth/tokens/<token_id>",
@@ -70,6 +77,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 "Revoke a token",
                 status=204,
                 errors=(TokenNotFound,),
+                limit=RateCategory.AUTH,
             ),
             Route(
                 "POST",
@@ -81,6 +89,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 reply=TrustReply,
                 status=201,
                 errors=(InvalidTrust, TokenExceedsMaker, TrustExists, TooManyTrusts),
+                limit=RateCategory.AUTH,
             ),
             Route(
                 "GET",
@@ -90,6 +99,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 scope=Scope.IDENTITY_ADMIN,
                 query=Page,
                 reply=TrustPage,
+                limit=RateCategory.AUTH,
             ),
             Route(
                 "GET",
@@ -99,6 +109,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 scope=Scope.IDENTITY_ADMIN,
                 reply=TrustReply,
                 errors=(TrustNotFound,),
+                limit=RateCategory.AUTH,
             ),
             Route(
                 "DELETE",
@@ -108,6 +119,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 scope=Scope.IDENTITY_ADMIN,
                 status=204,
                 errors=(TrustNotFound,),
+                limit=RateCategory.AUTH,
             ),
             Route(
                 "POST",
@@ -119,6 +131,7 @@ def routes(tokens: TokenService, trusts: TrustService, exchange: ExchangeService
                 errors=(TooManyTokens,),
                 is_open=True,
                 proves_itself=True,
+                limit=RateCategory.OPEN,
             ),
         ),
     )

@@ -23,6 +23,7 @@ class CreateTrustBody(Body):
     """`claims` names the claims of a token and what each must be: the whole text, or a beginning and a `*`.
 
     `sub` is one of them, and its beginning has at least three parts: `system:serviceaccount:payments:*`.
+    `lifetime_seconds` is how long a token lives that this trust gives, however soon the workload's own one ends.
     """
 
     name: Name
@@ -66,7 +67,12 @@ ScopeText = Annotated[
 
 
 class ExchangeBody(Body):
-    """The names are RFC 8693's; `tenant_id` says whose trusts count. `scope`, words between spaces, asks for less."""
+    """The names are RFC 8693's; `tenant_id` says whose trusts count. `scope`, words between spaces, asks for less.
+
+    Of several trusts that the token matches, those count that speak for `identity_id`, if it is given, and of these the
+    most specific: the one with the most claims, then the one with the most characters in them before any `*`. If two
+    such speak for different identities, the token is refused.
+    """
 
     subject_token: Annotated[str, Field(min_length=1, max_length=16_384, repr=False)]
     tenant_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
@@ -75,6 +81,7 @@ class ExchangeBody(Body):
         Literal["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"] | None
     ) = None
     audience: Audience | None = None
+    identity_id: Annotated[str, Field(pattern=f"^{SERVICE_ACCOUNT_ID}$")] | None = None
     scope: ScopeText | None = None
 
 
@@ -125,7 +132,8 @@ class TrustRoutes:
 
     def exchange(self, origin: Origin, body: ExchangeBody) -> ExchangeReply:
         scopes = None if body.scope is None else frozenset(body.scope)
-        given = self._exchange.exchange(Offer(body.tenant_id, body.audience, scopes, body.subject_token), origin)
+        offer = Offer(body.tenant_id, body.audience, scopes, body.identity_id, body.subject_token)
+        given = self._exchange.exchange(offer, origin)
         return ExchangeReply(access_token=given.text, expires_in=given.expires_in, scope=" ".join(given.scopes))
 
 

@@ -14,6 +14,7 @@ from scaivault.kernel.errors import (
     TokenInvalid,
     TokenRevoked,
     Unauthenticated,
+    VaultError,
 )
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Journal
@@ -37,11 +38,10 @@ class Authenticator:
         self._personal_tokens = personal_tokens
         self._web_tokens = web_tokens
 
-    def authenticate(self, token: str, origin: Origin, tenant_id: str | None) -> Caller:
-        """The caller behind a token that is in force, or the reason why not.
+    def identify(self, token: str, origin: Origin) -> Caller:
+        """The caller behind a token that is in force, in its own tenant, or the reason why not.
 
-        `tenant_id` is the tenant the request asks to act in, if it says so. Reasons given to a holder of a real token
-        that no longer works are journalled in its tenant.
+        Reasons given to a holder of a real token that no longer works are journalled in its tenant.
         """
         standing = self._find(token)
         if standing is None:
@@ -49,26 +49,52 @@ class Authenticator:
         caller = Caller(standing.principal, origin)
         try:
             self._check(standing)
-            return self._tenancy.enter(caller, caller.tenant_id if tenant_id is None else tenant_id)
-        except (Unauthenticated, Forbidden, TenantNotFound) as fault:
-            self._journal.record_alone(
-                Entry.of(Action.POLICY_VIOLATION, caller, success=False, attempted="authenticate", reason=fault.code)
-            )
+        except (Unauthenticated, Forbidden) as fault:
+            self._journal_refusal(caller, fault)
             raise
+        return caller
+
+    def enter(self, caller: Caller, tenant_id: str) -> Caller:
+        """The caller in the tenant that the request asks to act in, or the reason why not, which is journalled too."""
+        try:
+            return self._tenancy.enter(caller, tenant_id)
+        except (Forbidden, TenantNotFound) as fault:
+            self._journal_refusal(caller, fault)
+            raise
+
+    def remembers(self, token: str) -> bool:
+        """Whether the token has been looked up before and is in force."""
+        if self._personal_tokens.has_form(token):
+            standing = self._personal_tokens.recall(token)
+        else:
+            standing = self._web_tokens.recall(token) if self._web_tokens is not None else None
+        return standing is not None and self._is_in_force(standing)
 
     def inspect(self, token: str) -> Standing | None:
         """What a token stands for if it is in force, else None."""
         try:
             standing = self._find(token)
-            if standing is not None:
-                self._check(standing)
         except (Unauthenticated, Forbidden):
             return None
-        return standing
+        return standing if standing is not None and self._is_in_force(standing) else None
+
+    def _is_in_force(self, standing: Standing) -> bool:
+        try:
+            self._check(standing)
+        except (Unauthenticated, Forbidden):
+            return False
+        return True
+
+    def _journal_refusal(self, caller: Caller, fault: VaultError) -> None:
+        self._journal.record_alone(
+            Entry.of(Action.POLICY_VIOLATION, caller, success=False, attempted="authenticate", reason=fault.code)
+        )
 
     def _check(self, standing: Standing) -> None:
         if standing.is_revoked:
             raise TokenRevoked
+        if standing.is_anothers:
+            raise TokenInvalid
         if standing.ends_at <= self._clock.now():
             raise TokenExpired
         if standing.is_suspended:

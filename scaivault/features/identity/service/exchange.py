@@ -13,6 +13,7 @@ from scaivault.features.identity.model import (
     Exchanged,
     Home,
     Identity,
+    TenantRow,
     TokenSummary,
     Trust,
     is_match,
@@ -33,21 +34,40 @@ MOST_FORGOTTEN = 20
 """At an exchange. More than one, so that they do not become more and more."""
 # GitHub's headers have the thumbprint of a certificate. It brings no key along, and we have ours by the kid.
 _BESIDE = frozenset({"x5t"})
+# In the order in which they are made.
+_CHECKS = (
+    "no_trust",
+    "issuer_keys_unavailable",
+    "token_invalid",
+    "token_expired",
+    "another_issuer",
+    "claims_do_not_match",
+    "another_audience",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A foreign token, where it wants to go, and what it asks for: None is all that the trust gives."""
+    """A foreign token, where it wants to go, and what it asks for: None is all that a trust gives, and any trust."""
 
     tenant_id: str
     audience: str | None
     scopes: frozenset[Scope] | None
+    identity_id: str | None
     subject_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
+class _Match:
+    """A token that a trust's issuer has signed for us, and the claims by which the trust is about it."""
+
+    trust: Trust
+    claims: Claims
+
+
+@dataclass(frozen=True, slots=True)
 class _Vouched:
-    """A token that a trust's issuer has signed for us, about whom the trust is."""
+    """Whom a trust speaks for, and what it gives."""
 
     trust: Trust
     home: Home
@@ -66,87 +86,110 @@ class ExchangeService:
         issuers: TrustedIssuers,
         hasher: Callable[[], TokenHasher],
         clock: Clock,
+        on_refused: Callable[..., None],
     ) -> None:
         self._database = database
         self._journal = journal
         self._issuers = issuers
         self._hasher = hasher
         self._clock = clock
+        self._on_refused = on_refused
 
     def exchange(self, offer: Offer, origin: Origin) -> Exchanged:
         """A token of ours for a foreign one; for the same one again, another. ExchangeRefused, whatever the reason.
 
-        The tenant whose trust it was tried on finds the reason in its trail, without the token. TooManyTokens is told
-        to whom the trust speaks for, and to nobody else.
+        The tenant whose trust it was tried on finds the reason in its trail, without the token, and the operator in the
+        log. TooManyTokens is told to whom the trust speaks for, and to nobody else.
         """
         try:
             kid, issuer = key_name(offer.subject_token, _BESIDE), claimed_issuer(offer.subject_token)
         except TokenInvalid:
+            self._on_refused(tenant_id=None, issuer=None, trust_id=None, error="malformed")
             raise ExchangeRefused("malformed") from None
         with self._database.session() as session:
             tenant = store.find_tenant(session, offer.tenant_id)
             trusts = store.list_trusts_in(session, offer.tenant_id, issuer)
-        if tenant is None or not trusts:
-            raise ExchangeRefused("no_trust")
         try:
             return self._mint(self._vouch(trusts, offer, kid), offer.tenant_id, origin)
         except ExchangeRefused as refusal:
-            caller = Caller(_exchange_itself(tenant.partner_id, tenant.id, self._clock.now()), origin)
-            self._journal.record_alone(
-                Entry.of(
-                    Action.POLICY_VIOLATION,
-                    caller,
-                    success=False,
-                    attempted="exchange",
-                    reason=refusal.reason,
-                    issuer=issuer,
-                )
-            )
+            tenant_id = tenant.id if tenant else None
+            self._on_refused(tenant_id=tenant_id, issuer=issuer, trust_id=refusal.trust_id, error=refusal.reason)
+            if tenant is not None and trusts:
+                self._record_refusal(tenant, issuer, refusal, origin)
             raise
 
+    def _record_refusal(self, tenant: TenantRow, issuer: str, refusal: ExchangeRefused, origin: Origin) -> None:
+        """In the trail of a tenant that trusts in the issuer: any other's would be a stranger's to fill."""
+        caller = Caller(_exchange_itself(tenant.partner_id, tenant.id, self._clock.now()), origin)
+        self._journal.record_alone(
+            Entry.of(
+                Action.POLICY_VIOLATION,
+                caller,
+                success=False,
+                attempted="exchange",
+                reason=refusal.reason,
+                issuer=issuer,
+                trust_id=refusal.trust_id,
+            )
+        )
+
     def _vouch(self, trusts: Sequence[Trust], offer: Offer, kid: str) -> _Vouched:
-        """By the oldest trust that takes the token and gives what is asked for; ExchangeRefused by the last one."""
+        """By the most specific trust that the token matches; ExchangeRefused, by the one that it came furthest with.
+
+        Between equals the oldest one counts if they speak for the same identity, else none.
+        """
+        matches: list[_Match] = []
         refusal = ExchangeRefused("no_trust")
         for trust in trusts:
+            if offer.identity_id not in {None, trust.identity_id}:
+                continue
             try:
-                return self._vouch_by(trust, offer, kid)
+                matches.append(self._match(trust, offer, kid))
             except ExchangeRefused as another:
-                refusal = another
-        raise refusal
+                refusal = max(refusal, another, key=_progress)
+        if not matches:
+            raise refusal
+        best = max(matches, key=lambda match: match.trust.weight)
+        rivals = {match.trust.identity_id for match in matches if match.trust.weight == best.trust.weight}
+        if len(rivals) > 1:
+            raise ExchangeRefused("ambiguous_trusts", best.trust.id)
+        return self._vouch_by(best, offer)
 
-    def _vouch_by(self, trust: Trust, offer: Offer, kid: str) -> _Vouched:
-        now = self._clock.now()
-        claims = self._verified(trust, offer.subject_token, kid, now)
+    def _match(self, trust: Trust, offer: Offer, kid: str) -> _Match:
+        claims = self._verified(trust, offer.subject_token, kid, self._clock.now())
         if not all(is_match(pattern, claims.named.get(name)) for name, pattern in trust.claims.items()):
-            raise ExchangeRefused("claims_do_not_match")
+            raise ExchangeRefused("claims_do_not_match", trust.id)
         if offer.audience not in {None, trust.audience}:
-            raise ExchangeRefused("another_audience")
+            raise ExchangeRefused("another_audience", trust.id)
+        return _Match(trust, claims)
+
+    def _vouch_by(self, match: _Match, offer: Offer) -> _Vouched:
+        trust, now = match.trust, self._clock.now()
         scopes = trust.scopes if offer.scopes is None else sorted(scope.value for scope in offer.scopes)
         if not set(scopes) <= set(trust.scopes):
-            raise ExchangeRefused("scope_beyond_trust")
-        # To the second: what `expires_in` says is what holds.
-        seconds = min(trust.lifetime_seconds, int((claims.expires_at - now).total_seconds()))
-        if seconds <= 0:
-            raise ExchangeRefused("token_expired")
+            raise ExchangeRefused("scope_beyond_trust", trust.id)
+        if match.claims.expires_at <= now:
+            # It is taken by the leeway of clocks: too little for something that lives longer than it.
+            raise ExchangeRefused("token_expired", trust.id)
         with self._database.session() as session:
             home = store.find_home(session, offer.tenant_id, trust.identity_id)
         if home is None or home.is_suspended:
-            raise ExchangeRefused("suspended")
+            raise ExchangeRefused("suspended", trust.id)
         if is_beyond_tenants(home):
-            raise ExchangeRefused("beyond_tenants")
-        return _Vouched(trust, home, scopes, claims.subject, now + timedelta(seconds=seconds))
+            raise ExchangeRefused("beyond_tenants", trust.id)
+        return _Vouched(trust, home, scopes, match.claims.subject, now + timedelta(seconds=trust.lifetime_seconds))
 
     def _verified(self, trust: Trust, token: str, kid: str, now: datetime) -> Claims:
         try:
             key = self._issuers.keys_of(trust).find(kid)
             claims = verify(token, key, Audience(trust.issuer, trust.audience), now)
         except Unauthenticated as fault:
-            raise ExchangeRefused(fault.code) from None
+            raise ExchangeRefused(fault.code, trust.id) from None
         except Unavailable:
             # Not 503: it would tell a stranger which issuers this tenant trusts in.
-            raise ExchangeRefused("issuer_keys_unavailable") from None
+            raise ExchangeRefused("issuer_keys_unavailable", trust.id) from None
         if claims.named["iss"] != trust.issuer:
-            raise ExchangeRefused("another_issuer")
+            raise ExchangeRefused("another_issuer", trust.id)
         return claims
 
     def _mint(self, vouched: _Vouched, tenant_id: str, origin: Origin) -> Exchanged:
@@ -166,7 +209,7 @@ class ExchangeService:
         with self._journal.operation(Action.TOKEN_CREATE, caller) as tx:
             # The row is held until the token is there for its end to revoke: see TrustService.delete.
             if not store.is_trusted(tx, tenant_id, trust.id):
-                raise ExchangeRefused("trust_deleted")
+                raise ExchangeRefused("trust_deleted", trust.id)
             store.add_missing_identity(tx, tenant_id, Identity(trust.identity_id, trust.identity_id))
             store.remove_exchanged_before(tx, tenant_id, trust.id, now - ENDED_KEPT, MOST_FORGOTTEN)
             if store.count_live_exchanged(tx, tenant_id, trust.id, now) >= MAX_LIVE_EXCHANGED:
@@ -201,6 +244,11 @@ def _principal(vouched: _Vouched, tenant_id: str, summary: TokenSummary) -> Prin
         roles=frozenset(map(Role, home.roles or ())),
         token_expires_at=summary.expires_at,
     )
+
+
+def _progress(refusal: ExchangeRefused) -> int:
+    """How far a token came with a trust: of several refusals the furthest tells what is wrong."""
+    return _CHECKS.index(refusal.reason) if refusal.reason in _CHECKS else 0
 
 
 def _exchange_itself(partner_id: str, tenant_id: str, now: datetime) -> Principal:

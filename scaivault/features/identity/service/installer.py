@@ -1,11 +1,12 @@
 """The first tenant of an installation, and what an operator adds at the machine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from scaivault.crypto.tokens import TokenHasher, new_token
 from scaivault.features.identity import store
 from scaivault.features.identity.errors import AlreadyInstalled
-from scaivault.features.identity.model import LONGEST_TOKEN_LIFETIME, Identity, Installed, TokenSummary
+from scaivault.features.identity.model import LONGEST_TOKEN_LIFETIME, Identity, Installed, TokenSummary, one_spelling
 from scaivault.kernel.caller import Scope
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.ports import Clock
@@ -73,7 +74,7 @@ class Installer:
         token_name: str,
         digest: bytes,
     ) -> None:
-        now = self._clock.now()
+        now, identity = self._clock.now(), replace(identity, id=one_spelling(identity.id))
         store.add_identity(tx, tenant_id, identity)
         summary = TokenSummary(
             new_id("tok"), token_name, identity.id, sorted(scopes), now, now + LONGEST_TOKEN_LIFETIME, None

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
+from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -168,7 +170,9 @@ class IssuerKeys:
             self._began_at = now
             self._flight = flight = _Flight(time.monotonic(), Future())
         try:
-            threading.Thread(target=self._work, args=(flight,), name="issuer-keys", daemon=True).start()
+            # In the context of who asked first: the fetch is a part of that request's trace.
+            work = partial(copy_context().run, self._work, flight)
+            threading.Thread(target=work, name="issuer-keys", daemon=True).start()
         except RuntimeError:  # no more threads: an attempt that failed, and not one that never lands
             self._failed_at = self._monotonic()
             self._land(flight)

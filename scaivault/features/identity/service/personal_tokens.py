@@ -48,6 +48,11 @@ class PersonalTokens:
         # The index found the digest by an ordinary comparison; this one does not tell where a guess went wrong.
         return known.standing if known is not None and hmac.compare_digest(digest, known.digest) else None
 
+    def recall(self, token: str) -> Standing | None:
+        """What a text of the right form is known to stand for, without a look-up."""
+        known = self._remembered(self._hasher().digest(token))
+        return None if known is None else known.standing
+
     def _remembered(self, digest: bytes) -> _Known | None:
         with self._turn:
             known = self._known.get(digest)

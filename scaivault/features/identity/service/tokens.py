@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from scaivault.crypto.tokens import TokenHasher, new_token
 from scaivault.features.identity import store
@@ -60,7 +60,8 @@ class TokenService:
     def create(self, caller: Caller, order: TokenOrder) -> NewToken:
         """A new token for the caller or, made by a tenant administrator, for a service account.
 
-        TokenExceedsMaker if it would hold a scope that the caller's token does not, or live longer than that token.
+        TokenExceedsMaker if it would hold a scope that the caller's token does not, or live longer than that token,
+        unless that is a user's session: its end bounds what is done in it, not what is made.
         """
         self._check_within_maker(caller, order)
         if order.identity_id is not None:
@@ -79,7 +80,8 @@ class TokenService:
             parent_id = caller.principal.token_id if order.identity_id is None else None
             if parent_id is not None and store.is_revoked(tx, caller.tenant_id, parent_id):
                 raise TokenRevoked
-            store.add_token(tx, caller.tenant_id, summary, digest, parent_id)
+            user_id = caller.principal.user_id if order.identity_id is None else None
+            store.add_token(tx, caller.tenant_id, summary, digest, parent_id, user_id)
             self._journal.record(
                 tx,
                 Entry.of(
@@ -133,7 +135,7 @@ class TokenService:
             fault = Forbidden("Make your own tokens in your own tenant; here name a service account.")
         elif excess:
             fault = TokenExceedsMaker("The token that makes it does not hold all of these scopes.", scopes=excess)
-        elif order.lifetime and self._clock.now() + order.lifetime > caller.principal.token_expires_at:
+        elif order.lifetime and self._clock.now() + order.lifetime > self._latest_end(caller):
             fault = TokenExceedsMaker("A token can not outlive the token that makes it.")
         if fault is not None:
             self._journal.record_alone(
@@ -150,9 +152,15 @@ class TokenService:
             identity_id=order.identity_id or caller.identity_id,
             scopes=sorted(order.scopes),
             created_at=now,
-            expires_at=min(now + asked, caller.principal.token_expires_at),
+            expires_at=min(now + asked, self._latest_end(caller)),
             revoked_at=None,
         )
+
+    def _latest_end(self, caller: Caller) -> datetime:
+        """Until when what the caller makes can live."""
+        if caller.principal.is_session:
+            return self._clock.now() + LONGEST_TOKEN_LIFETIME
+        return caller.principal.token_expires_at
 
 
 def _enlist_holder(tx: Session, caller: Caller, order: TokenOrder) -> None:

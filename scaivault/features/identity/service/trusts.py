@@ -1,7 +1,7 @@
 """Whose tokens a tenant takes in exchange for its own, as its administrators say."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -50,7 +50,11 @@ class TrustOrder:
 
 
 class TrustService:
-    """Trusts: made, looked at, ended. Each takes a tenant administrator, with the scope identity:admin."""
+    """Trusts: made, looked at, ended. Each takes a tenant administrator, with the scope identity:admin.
+
+    `is_closed` tells of hosts that are addresses where no keys would be fetched from. Names are looked up then, each
+    time: what one resolves to is its owner's to change.
+    """
 
     def __init__(
         self,
@@ -60,12 +64,14 @@ class TrustService:
         clock: Clock,
         *,
         plain_http_is_allowed: bool,
+        is_closed: Callable[[str], bool],
     ) -> None:
         self._database = database
         self._journal = journal
         self._guard = guard
         self._clock = clock
         self._plain_http_is_allowed = plain_http_is_allowed
+        self._is_closed = is_closed
 
     def create(self, caller: Caller, order: TrustOrder) -> Trust:
         """A new trust. InvalidTrust, TrustExists, TooManyTrusts.
@@ -171,6 +177,8 @@ class TrustService:
         for url in (order.issuer, order.jwks_url):
             if url is not None and not self._is_fetchable(url):
                 raise InvalidTrust("An issuer and a key set have https:// addresses without user, query and fragment.")
+            if url is not None and self._is_closed(urlsplit(url).hostname or ""):
+                raise InvalidTrust("Keys are not fetched from this address; EGRESS_ALLOW opens networks inside.")
         if "sub" not in order.claims or not is_pattern(order.claims["sub"], LEAST_PARTS_OF_SUBJECT):
             raise InvalidTrust(_SUBJECT_RULE)
         for name, pattern in order.claims.items():

@@ -5,10 +5,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from scaivault.crypto.jwt.verification import LEEWAY, Audience, Claims, key_name, verify
 from scaivault.features.identity import store
-from scaivault.features.identity.model import Standing
+from scaivault.features.identity.model import Home, Standing, UserHome
 from scaivault.features.identity.service import claims as told
 from scaivault.features.identity.service.issuer_keys import IssuerKeys
 from scaivault.kernel.errors import TenantAccessDenied
@@ -17,6 +18,7 @@ from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
 
 MOST_CACHED = 10_000
+SomeHome = TypeVar("SomeHome", bound=Home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,12 @@ class WebTokens:
 
     def find(self, token: str) -> Standing:
         """What a token in force stands for. TokenInvalid, TokenExpired, TenantAccessDenied for an unknown tenant."""
-        # A lone surrogate, which JSON can carry to introspection, has a digest too: of nothing that verifies.
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(token)
         return self._remembered(digest) or self._load(token, digest)
+
+    def recall(self, token: str) -> Standing | None:
+        """What a token that was verified before is known to stand for, without verifying anything."""
+        return self._remembered(_digest(token))
 
     def _remembered(self, digest: bytes) -> Standing | None:
         with self._turn:
@@ -87,12 +92,8 @@ class WebTokens:
         return standing
 
     def _standing(self, claims: Claims, digest: bytes) -> Standing:
-        tenant_id, identity_id = told.tenant_of(claims.named), told.identity_of(claims.named)
-        self._epochs.watch()
-        with self._database.session() as session:
-            home = store.find_home(session, tenant_id, identity_id)
-        if home is None:
-            raise TenantAccessDenied
+        tenant_id = told.tenant_of(claims.named)
+        home, identity_id = self._home(claims.named, tenant_id)
         return Standing(
             told.principal_of(claims, home, tenant_id, identity_id, f"jwt_{digest.hex()[:32]}", self._clock.now()),
             issued_at=claims.issued_at or self._clock.now(),
@@ -101,4 +102,29 @@ class WebTokens:
             is_suspended=home.is_suspended,
             is_foreign=told.names_another_partner(claims.named, home.partner_id),
             epoch=home.epoch,
+            is_anothers=isinstance(home, UserHome) and home.is_anothers,
         )
+
+    def _home(self, named: told.Named, tenant_id: str) -> tuple[Home, str]:
+        """What is known of whom the token is for, and the identity that is."""
+        self._epochs.watch()
+        client_id = told.client_of(named)
+        if client_id is not None:
+            with self._database.session() as session:
+                home = store.find_home(session, tenant_id, client_id)
+            return _there(home), client_id
+        who = told.claimant_of(named)
+        with self._database.session() as session:
+            user_home = _there(store.find_home_of_user(session, tenant_id, who))
+        return user_home, told.user_of(who, user_home)
+
+
+def _there(home: SomeHome | None) -> SomeHome:
+    if home is None:
+        raise TenantAccessDenied
+    return home
+
+
+def _digest(token: str) -> bytes:
+    # A lone surrogate, which JSON can carry to introspection, has a digest too: of nothing that verifies.
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

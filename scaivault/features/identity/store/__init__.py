@@ -10,6 +10,7 @@ from scaivault.features.identity.store.tenants import (
     count_tenants,
     find_groups,
     find_home,
+    find_home_of_user,
     find_tenant,
 )
 from scaivault.features.identity.store.tokens import (
@@ -54,6 +55,7 @@ __all__ = [
     "count_trusts",
     "find_groups",
     "find_home",
+    "find_home_of_user",
     "find_tenant",
     "find_token",
     "find_trust",

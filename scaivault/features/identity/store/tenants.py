@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from scaivault.features.identity.model import (
+    Claimant,
     Home,
     Identity,
     TenantRow,
+    UserHome,
     identity_type_of,
 )
 from scaivault.storage.database import Session
@@ -37,6 +39,34 @@ def find_home(session: Session, tenant_id: str, identity_id: str) -> Home | None
         """,
         tenant_id=tenant_id,
         identity_id=identity_id,
+    )
+
+
+def find_home_of_user(session: Session, tenant_id: str, who: Claimant) -> UserHome | None:
+    """The tenant, and its user of that id or, if the directory knows none, its identity of that name."""
+    return session.one(
+        UserHome,
+        """
+        SELECT tenants.partner_id, identities.display_name, identities.groups, identities.roles,
+               (tenants.status, partners.status, coalesce(known.status, untold.status, 'ACTIVE'),
+                coalesce(identities.status, 'ACTIVE')) <> ('ACTIVE', 'ACTIVE', 'ACTIVE', 'ACTIVE') AS is_suspended,
+               tenants.authority_epoch AS epoch, known.email, known.told_roles IS NOT NULL AS has_told_roles,
+               EXISTS (SELECT 1
+                         FROM users AS others
+                        WHERE others.tenant_id = tenants.id AND others.email = ANY(%(emails)s)
+                          AND others.id <> %(user_id)s AND others.status <> 'DELETED') AS is_anothers
+          FROM tenants
+          JOIN partners ON partners.id = tenants.partner_id
+          LEFT JOIN users AS known ON known.tenant_id = tenants.id AND known.id = %(user_id)s
+          LEFT JOIN untold_users AS untold ON untold.tenant_id = tenants.id AND untold.id = %(user_id)s
+          LEFT JOIN identities ON identities.tenant_id = tenants.id
+                              AND identities.id = coalesce('user:' || known.email, %(identity_id)s)
+         WHERE tenants.id = %(tenant_id)s AND NOT tenants.is_shared_space
+        """,
+        tenant_id=tenant_id,
+        user_id=who.user_id,
+        identity_id=who.identity_id,
+        emails=who.emails,
     )
 
 

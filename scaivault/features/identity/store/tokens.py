@@ -21,34 +21,52 @@ class _Revocation:
 
 
 def find_token(session: Session, digest: bytes) -> TokenRow | None:
-    """The token of this digest. The one look-up without a tenant in its predicate: it is how the tenant is learnt."""
+    """The token of this digest. The one look-up without a tenant in its predicate: it is how the tenant is learnt.
+
+    One that a user made ends with him, and when its name is no more his, or has become another's.
+    """
     return session.one(
         TokenRow,
         """
         SELECT tokens.id, tokens.tenant_id, tenants.partner_id, tokens.identity_id, identities.identity_type,
                identities.display_name, tokens.scopes, identities.groups, identities.roles, tokens.digest,
                tokens.created_at, tokens.expires_at, tokens.revoked_at,
-               (tenants.status, partners.status, identities.status) <> ('ACTIVE', 'ACTIVE', 'ACTIVE') AS is_suspended,
-               tenants.authority_epoch AS epoch
+               (tenants.status, partners.status, identities.status, coalesce(users.status, untold.status, 'ACTIVE'))
+               <> ('ACTIVE', 'ACTIVE', 'ACTIVE', 'ACTIVE')
+               OR coalesce(identities.id <> 'user:' || users.email, false)
+               OR coalesce(tokens.user_id <> identities.user_id, false) AS is_suspended,
+               tenants.authority_epoch AS epoch, coalesce(tokens.user_id, identities.user_id) AS user_id
           FROM tokens
           JOIN identities ON identities.tenant_id = tokens.tenant_id AND identities.id = tokens.identity_id
           JOIN tenants ON tenants.id = tokens.tenant_id
           JOIN partners ON partners.id = tenants.partner_id
+          LEFT JOIN users ON users.tenant_id = tokens.tenant_id
+                         AND users.id = coalesce(tokens.user_id, identities.user_id)
+          LEFT JOIN untold_users AS untold ON untold.tenant_id = tokens.tenant_id AND untold.id = tokens.user_id
          WHERE tokens.digest = %(digest)s
         """,
         digest=digest,
     )
 
 
-def add_token(tx: Session, tenant_id: str, token: TokenSummary, digest: bytes, parent_id: str | None = None) -> None:
-    """Add a token; `parent_id` is the token it was made with and ends with."""
+def add_token(
+    tx: Session,
+    tenant_id: str,
+    token: TokenSummary,
+    digest: bytes,
+    parent_id: str | None = None,
+    user_id: str | None = None,
+) -> None:
+    """Add a token; `parent_id` is the token it was made with and ends with, `user_id` who made it for himself."""
     tx.run(
         """
-        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at, parent_id)
+        INSERT INTO tokens (id, tenant_id, identity_id, name, scopes, digest, created_at, expires_at, parent_id,
+                            user_id)
         VALUES (%(id)s, %(tenant_id)s, %(identity_id)s, %(name)s, %(scopes)s, %(digest)s, %(created_at)s,
-                %(expires_at)s, %(parent_id)s)
+                %(expires_at)s, %(parent_id)s, %(user_id)s)
         """,
         parent_id=parent_id,
+        user_id=user_id,
         id=token.id,
         tenant_id=tenant_id,
         identity_id=token.identity_id,

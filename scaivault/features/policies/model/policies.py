@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, USER_ID
+from scaivault.features.identity.model import GROUP_ID, SERVICE_ACCOUNT_ID, USER_ID, one_spelling
 from scaivault.features.policies.errors import BindingNotFound, InvalidPolicy, PolicyNotFound
 from scaivault.features.policies.model.rules import Rule
 from scaivault.kernel.caller import IdentityType, Principal
@@ -171,7 +171,7 @@ def parse_subject(identity_type: IdentityType | None, identity_id: str) -> Subje
         raise InvalidPolicy("identity_id is user:<email>, sa:<name>, group:<name>, system:<name> or dynamic:<engine>.")
     if identity_type not in (None, told):
         raise InvalidPolicy(f"An identity_id like this one is a {told}'s, not a {identity_type}'s.")
-    return Subject(told, identity_id)
+    return Subject(told, one_spelling(identity_id))
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> None:

@@ -10,6 +10,7 @@ from scaivault.features.policies.routes import rendering
 from scaivault.features.policies.service.policies import PolicyService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import InvalidCursor, InvalidDuration, InvalidGlob, InvalidPath, VaultError
+from scaivault.kernel.limits import RateCategory
 
 _RULES_AT_FAULT: tuple[type[VaultError], ...] = (errors.InvalidPolicy, InvalidGlob, InvalidDuration)
 
@@ -86,6 +87,7 @@ def _collection(at: PolicyRoutes) -> tuple[Route, ...]:
             query=m.PolicyQuery,
             reply=m.PolicyPage,
             errors=(InvalidCursor,),
+            limit=RateCategory.POLICY,
         ),
         Route(
             "POST",
@@ -97,6 +99,7 @@ def _collection(at: PolicyRoutes) -> tuple[Route, ...]:
             reply=m.Policy,
             status=201,
             errors=(*_RULES_AT_FAULT, errors.PolicyExists),
+            limit=RateCategory.POLICY,
         ),
         Route(
             "POST",
@@ -107,6 +110,7 @@ def _collection(at: PolicyRoutes) -> tuple[Route, ...]:
             body=m.TrialBody,
             reply=m.TrialResult,
             errors=(InvalidPath, errors.InvalidPolicy),
+            limit=RateCategory.POLICY_TEST,
         ),
     )
 
@@ -123,6 +127,7 @@ def _single(at: PolicyRoutes) -> tuple[Route, ...]:
             scope=Scope.POLICIES_READ,
             reply=m.Policy,
             errors=(errors.PolicyNotFound,),
+            limit=RateCategory.POLICY,
         ),
         Route(
             "PUT",
@@ -134,6 +139,7 @@ def _single(at: PolicyRoutes) -> tuple[Route, ...]:
             reply=m.Policy,
             takes_if_match=True,
             errors=writing,
+            limit=RateCategory.POLICY,
         ),
         Route(
             "PATCH",
@@ -145,6 +151,7 @@ def _single(at: PolicyRoutes) -> tuple[Route, ...]:
             reply=m.Policy,
             takes_if_match=True,
             errors=writing,
+            limit=RateCategory.POLICY,
         ),
         Route(
             "DELETE",
@@ -156,6 +163,7 @@ def _single(at: PolicyRoutes) -> tuple[Route, ...]:
             status=204,
             takes_if_match=True,
             errors=(errors.PolicyNotFound, errors.PolicyInUse, errors.RevisionConflict),
+            limit=RateCategory.POLICY,
         ),
     )
 
@@ -171,6 +179,7 @@ def _bindings(at: PolicyRoutes) -> tuple[Route, ...]:
             query=Page,
             reply=m.BindingPage,
             errors=(errors.PolicyNotFound, InvalidCursor),
+            limit=RateCategory.POLICY,
         ),
         Route(
             "POST",
@@ -182,6 +191,7 @@ def _bindings(at: PolicyRoutes) -> tuple[Route, ...]:
             reply=m.Binding,
             status=201,
             errors=(errors.PolicyNotFound, errors.InvalidPolicy, errors.BindingExists),
+            limit=RateCategory.POLICY,
         ),
         Route(
             "DELETE",
@@ -191,5 +201,6 @@ def _bindings(at: PolicyRoutes) -> tuple[Route, ...]:
             scope=Scope.POLICIES_WRITE,
             status=204,
             errors=(errors.PolicyNotFound, errors.BindingNotFound),
+            limit=RateCategory.POLICY,
         ),
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from scaivault.features.policies.model.evaluation import Bound
 from scaivault.features.policies.model.policies import Binding, Subject
-from scaivault.features.policies.store.policies import PolicyRow
+from scaivault.features.policies.store.policies import IN_ONE_SPELLING, PolicyRow
 from scaivault.kernel.caller import IdentityType
 from scaivault.storage.database import Session
 
@@ -47,11 +47,11 @@ def list_bindings(session: Session, tenant_id: str, policy_id: str, *, after: st
     """Bindings of a policy in the order of their making, from the first one beyond `after`."""
     rows = session.many(
         _BindingRow,
-        """
+        f"""
         SELECT id, policy_id, identity_type, identity_id, expires_at, created_at
           FROM policy_bindings
          WHERE tenant_id = %(tenant_id)s
-           AND policy_id = %(policy_id)s
+           AND policy_id = %(policy_id)s {IN_ONE_SPELLING}
            AND (%(after)s::text IS NULL OR id > %(after)s)
          ORDER BY id
          LIMIT %(limit)s
@@ -84,11 +84,11 @@ def find_binding(session: Session, tenant_id: str, policy_id: str, binding_id: s
 def count_bindings(session: Session, tenant_id: str, policy_id: str) -> int:
     row = session.one(
         _Count,
-        """
+        f"""
         SELECT count(*) AS count
           FROM policy_bindings
          WHERE tenant_id = %(tenant_id)s
-           AND policy_id = %(policy_id)s
+           AND policy_id = %(policy_id)s {IN_ONE_SPELLING}
         """,
         tenant_id=tenant_id,
         policy_id=policy_id,

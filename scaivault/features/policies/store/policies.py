@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import LiteralString
 
 from psycopg.types.json import Jsonb
 
@@ -10,6 +11,9 @@ from scaivault.features.policies.model.rules import RuleJson, parse_rules
 from scaivault.storage.database import Session
 
 NAME_TAKEN = "policies_name_key"
+# A user's address in capitals is the previous release's spelling (migration 0015): bound to and shown to nobody.
+IN_ONE_SPELLING: LiteralString = """
+           AND (identity_type <> 'user' OR strpos(identity_id, '@') = 0 OR identity_id = lower(identity_id))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +51,13 @@ def list_policies(
     """Policies by name, from the first name beyond `after`."""
     return session.many(
         Summary,
-        """
+        f"""
         SELECT id, name, description, is_active, revision, created_at, updated_at,
                jsonb_array_length(rules) AS rule_count,
                (SELECT count(*)
                   FROM policy_bindings
                  WHERE policy_bindings.tenant_id = %(tenant_id)s
-                   AND policy_bindings.policy_id = policies.id) AS binding_count
+                   AND policy_bindings.policy_id = policies.id {IN_ONE_SPELLING}) AS binding_count
           FROM policies
          WHERE tenant_id = %(tenant_id)s
            AND (%(after)s::text IS NULL OR name > %(after)s)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from scaivault.edge.pages import Cursors
-from scaivault.edge.routes import Route
+from scaivault.edge.routes import Also, Route
 from scaivault.features.secrets.errors import InvalidSecretType
 from scaivault.features.secrets.routes.messages import (
     BatchBody,
@@ -20,6 +20,7 @@ from scaivault.features.secrets.service.batch import BatchService
 from scaivault.features.secrets.service.listing import ListService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import InvalidCursor, InvalidDuration, InvalidGlob, InvalidPath
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.ports import Clock
 
 
@@ -54,6 +55,15 @@ class CollectionRoutes:
         return BatchMetadataReply(secrets=secrets, errors=errors, truncated=batch.is_truncated)
 
 
+def _asked(body: BatchBody) -> int:
+    return len(set(body.paths))
+
+
+def _given(reply: BatchReply) -> int:
+    """Also a path that is answered with an error has been decided on and journalled, as if it had been asked alone."""
+    return len(reply.secrets) + len(reply.errors)
+
+
 def collection_table(listing: ListService, batch: BatchService, cursors: Cursors, clock: Clock) -> Sequence[Route]:
     at = CollectionRoutes(listing, batch, cursors, clock)
     return (
@@ -66,6 +76,7 @@ def collection_table(listing: ListService, batch: BatchService, cursors: Cursors
             query=ListQuery,
             reply=SecretPage,
             errors=(InvalidCursor, InvalidDuration, InvalidPath, InvalidSecretType),
+            limit=RateCategory.LIST,
         ),
         Route(
             "POST",
@@ -76,6 +87,8 @@ def collection_table(listing: ListService, batch: BatchService, cursors: Cursors
             body=BatchBody,
             reply=BatchReply,
             category="batch",
+            limit=RateCategory.BATCH_READ,
+            also=Also(RateCategory.READ, _asked, _given),
         ),
         Route(
             "POST",
@@ -87,5 +100,6 @@ def collection_table(listing: ListService, batch: BatchService, cursors: Cursors
             reply=BatchMetadataReply,
             errors=(InvalidGlob,),
             category="batch",
+            limit=RateCategory.BATCH_METADATA,
         ),
     )

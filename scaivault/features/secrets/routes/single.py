@@ -30,6 +30,7 @@ from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import InvalidDuration, InvalidPath, IpNotAllowed, MfaRequired, TimeWindowViolation
+from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.paths import parse_path
 
 
@@ -100,6 +101,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             query=ReadQuery,
             reply=SecretReply,
             errors=(*absent, VersionNotFound),
+            limit=RateCategory.READ,
         ),
         Route(
             "PUT",
@@ -113,6 +115,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             takes_if_match=True,
             max_body_bytes=MAX_BODY_BYTES,
             other_statuses=(201,),
+            limit=RateCategory.WRITE,
         ),
         Route(
             "DELETE",
@@ -125,6 +128,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             errors=(*absent, VersionConflict),
             takes_if_match=True,
             other_statuses=(204,),
+            limit=RateCategory.DELETE,
         ),
         Route(
             "GET",
@@ -134,6 +138,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             Scope.SECRETS_LIST,
             reply=MetadataReply,
             errors=absent,
+            limit=RateCategory.READ,
         ),
         Route(
             "PATCH",
@@ -145,6 +150,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             reply=MetadataReply,
             errors=(*absent, VersionConflict, InvalidDuration),
             takes_if_match=True,
+            limit=RateCategory.WRITE,
         ),
         Route(
             "GET",
@@ -154,6 +160,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             Scope.SECRETS_LIST,
             reply=VersionsReply,
             errors=absent,
+            limit=RateCategory.READ,
         ),
         Route(
             "POST",
@@ -163,6 +170,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             Scope.SECRETS_WRITE,
             reply=MetadataReply,
             errors=absent,
+            limit=RateCategory.WRITE,
         ),
         Route(
             "POST",
@@ -174,6 +182,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             reply=WrittenReply,
             errors=(*absent, VersionNotFound, VersionConflict),
             takes_if_match=True,
+            limit=RateCategory.WRITE,
         ),
         Route(
             "POST",
@@ -184,5 +193,6 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             body=DestroyBody,
             reply=VersionsReply,
             errors=(*absent, VersionNotFound),
+            limit=RateCategory.DELETE,
         ),
     )

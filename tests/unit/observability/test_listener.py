@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from scaivault.edge.internal import MOST_CONNECTIONS, InternalListener, Page
+from scaivault.observability.listener import MOST_CONNECTIONS, InternalListener, Page
 
 PATIENCE_SECONDS = 5
 PLANTED = "hunter2-planted"
@@ -18,19 +18,21 @@ class Pages:
 
     def __init__(self):
         self.accepted = []
+        self.queries = []
         self.gate = threading.Event()
         self.entered = threading.Semaphore(0)
 
-    def plain(self, accept):
+    def plain(self, accept, query):
         self.accepted.append(accept)
+        self.queries.append(query)
         return Page(200, "application/json", b'{"status":"healthy"}')
 
-    def slow(self, _accept):
+    def slow(self, _accept, _query):
         self.entered.release()
         assert self.gate.wait(PATIENCE_SECONDS)
         return Page(503, "text/plain", b"late")
 
-    def broken(self, _accept):
+    def broken(self, _accept, _query):
         raise RuntimeError(PLANTED)
 
     def table(self):
@@ -71,6 +73,7 @@ def test_a_page_is_served(address, pages, path):
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
     assert pages.accepted == ["application/openmetrics-text"]
+    assert pages.queries == [path.partition("?")[2]]
 
 
 def test_a_head_is_a_page_without_its_body(address):
@@ -165,3 +168,25 @@ def test_a_closed_listener_may_be_opened_again(listener):
     listener.close()
     listener.open()
     assert ask(listener._server.server_address[:2], "/v1/health")[0].status == 200
+
+
+def test_who_is_connected_when_it_closes_is_answered(listener, address, pages):
+    """Several in the queue, one in the middle of his answer: none of them is reset."""
+    with contextlib.ExitStack() as stack:
+        slow = stack.enter_context(contextlib.closing(http.client.HTTPConnection(*address, timeout=PATIENCE_SECONDS)))
+        slow.request("GET", "/slow")
+        assert pages.entered.acquire(timeout=PATIENCE_SECONDS)
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(5)]
+        for client in clients:
+            client.sendall(b"GET /v1/health HTTP/1.0\r\n\r\n")
+        pages.gate.set()
+        listener.close()
+        assert slow.getresponse().status == 503
+        for client in clients:
+            assert client.makefile("rb").read().startswith(b"HTTP/1.0 200")
+
+
+def test_a_port_of_ones_own_is_not_shared(address, pages):
+    other = InternalListener(address, pages.table(), is_shared=False)
+    with pytest.raises(OSError, match="in use"):
+        other.open()

@@ -1,0 +1,1 @@
+"""The exporter: looks at PostgreSQL, Redis and the key service from beside the vault, and tells Prometheus."""

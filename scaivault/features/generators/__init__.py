@@ -1,0 +1,1 @@
+"""Secret policies: how the values of secrets are made."""

@@ -1,0 +1,192 @@
+"""Administering secret policies, and trying them out. A change and its audit row are one transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from threading import BoundedSemaphore
+
+from scaivault.features.generators import store
+from scaivault.features.generators.errors import (
+    RevisionConflict,
+    SecretPolicyExists,
+    SecretPolicyNotFound,
+    TooManySecretPolicies,
+)
+from scaivault.features.generators.model.fields import AnyField
+from scaivault.features.generators.model.policies import (
+    MAX_SECRET_POLICIES,
+    Changes,
+    Draft,
+    Portion,
+    SecretPolicy,
+    check_id,
+)
+from scaivault.features.generators.service.generation import Generate, generated
+from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.errors import Unavailable
+from scaivault.kernel.ids import new_id
+from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.plaintext import Plaintext
+from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.storage.database import Database, Session
+from scaivault.storage.errors import ConstraintViolated
+
+
+class SecretPolicyService:
+    """Secret policies of the caller's tenant.
+
+    Whoever writes one decides on the values of every secret that it is used for, a literal one among them; so changing
+    them takes a tenant administrator, with the scope policies:write, as access policies do. `generate` is what previews
+    are made by.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal[Session],
+        guard: Guard,
+        clock: Clock,
+        generate: Generate = generated,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._guard = guard
+        self._clock = clock
+        self._generate = generate
+        # Costly previews, one at a time in a process: however many are asked for, they take one thread and one
+        # processor. Nobody waits for a turn, for those who wait would take the other threads.
+        self._turn = BoundedSemaphore()
+
+    def create(self, caller: Caller, draft: Draft) -> SecretPolicy:
+        """A new secret policy; SecretPolicyExists if its name is taken, TooManySecretPolicies."""
+        self._require_administration(caller)
+        now = self._clock.now()
+        policy = SecretPolicy(
+            id=new_id("sp"),
+            name=draft.name,
+            description=draft.description,
+            policy_type=draft.policy_type,
+            fields=draft.fields,
+            is_active=draft.is_active,
+            revision=1,
+            created_at=now,
+            updated_at=now,
+        )
+        with self._changing(caller, Action.SECRET_POLICY_CREATE) as tx:
+            # Two at once may both pass here: the limit bounds what one tenant costs, to the row it need not be exact.
+            if store.count_policies(tx, caller.tenant_id) >= MAX_SECRET_POLICIES:
+                raise TooManySecretPolicies(limit=MAX_SECRET_POLICIES)
+            store.add_policy(tx, caller.tenant_id, policy)
+            self._journal.record(tx, _entry(Action.SECRET_POLICY_CREATE, caller, policy))
+        return policy
+
+    def read(self, caller: Caller, policy_id: str) -> SecretPolicy:
+        """The secret policy, or SecretPolicyNotFound."""
+        self._guard.require_scope(caller, Scope.POLICIES_READ)
+        with self._database.session() as session:
+            return _there(store.find_policy(session, caller.tenant_id, check_id(policy_id)))
+
+    def list(self, caller: Caller, *, include_inactive: bool, after: str | None, limit: int) -> Portion:
+        """Secret policies by name, from the first name beyond `after`."""
+        self._guard.require_scope(caller, Scope.POLICIES_READ)
+        with self._database.session() as session:
+            found = store.list_policies(
+                session, caller.tenant_id, after=after, include_inactive=include_inactive, limit=limit + 1
+            )
+        return Portion(tuple(found[:limit]), len(found) > limit)
+
+    def replace(self, caller: Caller, policy_id: str, draft: Draft, *, expected: int | None) -> SecretPolicy:
+        """All of it anew; RevisionConflict unless the policy is at revision `expected`, if given."""
+        changes = Changes(draft.name, draft.description, draft.policy_type, draft.fields, draft.is_active)
+        return self.change(caller, policy_id, changes, expected=expected)
+
+    def change(self, caller: Caller, policy_id: str, changes: Changes, *, expected: int | None) -> SecretPolicy:
+        """Some of it anew; RevisionConflict unless the policy is at revision `expected`, if given."""
+        self._require_administration(caller)
+        with self._changing(caller, Action.SECRET_POLICY_UPDATE) as tx:
+            policy = _changed(self._claim(tx, caller, policy_id, expected), changes, self._clock.now())
+            store.change_policy(tx, caller.tenant_id, policy)
+            self._journal.record(tx, _entry(Action.SECRET_POLICY_UPDATE, caller, policy))
+        return policy
+
+    def delete(self, caller: Caller, policy_id: str, *, expected: int | None) -> None:
+        """Remove it. Values that it has made stay what they are."""
+        self._require_administration(caller)
+        with self._changing(caller, Action.SECRET_POLICY_DELETE) as tx:
+            policy = self._claim(tx, caller, policy_id, expected)
+            store.remove_policy(tx, caller.tenant_id, policy_id)
+            self._journal.record(tx, _entry(Action.SECRET_POLICY_DELETE, caller, policy))
+
+    def preview(self, caller: Caller, policy_id: str) -> Plaintext:
+        """Values such as the policy would make, active or not, which nobody keeps. Unavailable: see `preview_of`."""
+        self._require_administration(caller)
+        with self._journal.operation(Action.SECRET_POLICY_PREVIEW, caller) as tx:
+            policy = _there(store.find_policy(tx, caller.tenant_id, check_id(policy_id)))
+        return self._try_out(caller, policy.fields, _entry(Action.SECRET_POLICY_PREVIEW, caller, policy))
+
+    def preview_of(self, caller: Caller, fields: Sequence[AnyField]) -> Plaintext:
+        """Values for fields that belong to no policy yet. Unavailable if another costly preview is being made here."""
+        self._require_administration(caller)
+        return self._try_out(caller, fields, Entry.of(Action.SECRET_POLICY_PREVIEW, caller, field_count=len(fields)))
+
+    def _try_out(self, caller: Caller, fields: Sequence[AnyField], entry: Entry) -> Plaintext:
+        """The entry comes first: it tells that values were asked for, and they are shown only if it is there."""
+        if not any(field.config.milliseconds for field in fields):
+            self._journal.record_alone(entry)
+            return self._generate(fields, self._clock.now())
+        if not self._turn.acquire(blocking=False):
+            self._journal.record_alone(Entry.of(entry.action, caller, success=False, reason=Unavailable.code))
+            raise Unavailable("Another preview with costly keys or hashes is being made; try again shortly.")
+        try:
+            self._journal.record_alone(entry)
+            return self._generate(fields, self._clock.now())
+        finally:
+            self._turn.release()
+
+    def _require_administration(self, caller: Caller) -> None:
+        self._guard.require_scope(caller, Scope.POLICIES_WRITE)
+        self._guard.require_tenant_admin(caller)
+
+    @contextmanager
+    def _changing(self, caller: Caller, action: Action) -> Iterator[Session]:
+        """One transaction, in which a taken name is a refusal."""
+        try:
+            with self._journal.operation(action, caller) as tx:
+                yield tx
+        except ConstraintViolated as refusal:
+            if refusal.constraint != store.NAME_TAKEN:
+                raise
+            self._journal.record_alone(Entry.of(action, caller, success=False, reason=SecretPolicyExists.code))
+            raise SecretPolicyExists from refusal
+
+    def _claim(self, tx: Session, caller: Caller, policy_id: str, expected: int | None) -> SecretPolicy:
+        policy = _there(store.claim_policy(tx, caller.tenant_id, check_id(policy_id)))
+        if expected not in (None, policy.revision):
+            raise RevisionConflict(current_revision=policy.revision)
+        return policy
+
+
+def _there(policy: SecretPolicy | None) -> SecretPolicy:
+    if policy is None:
+        raise SecretPolicyNotFound
+    return policy
+
+
+def _changed(policy: SecretPolicy, changes: Changes, now: datetime) -> SecretPolicy:
+    return replace(
+        policy,
+        name=policy.name if changes.name is None else changes.name,
+        description=policy.description if changes.description is None else changes.description,
+        policy_type=policy.policy_type if changes.policy_type is None else changes.policy_type,
+        fields=policy.fields if changes.fields is None else changes.fields,
+        is_active=policy.is_active if changes.is_active is None else changes.is_active,
+        revision=policy.revision + 1,
+        updated_at=now,
+    )
+
+
+def _entry(action: Action, caller: Caller, policy: SecretPolicy) -> Entry:
+    return Entry.of(
+        action, caller, secret_policy_id=policy.id, revision=policy.revision, field_count=len(policy.fields)
+    )

@@ -1,0 +1,88 @@
+"""The page for administrators, while what it tells of stands still or is away: it comes in time, and says who."""
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from scaivault.bootstrap import build
+from scaivault.settings import Settings
+from tests.faults.test_dependencies import Stage, await_true, free_port, frozen
+
+IN_TIME_SECONDS = 3  # where a second is allowed: two cores carry all of this, and one that hangs takes minutes
+DETAILED = "/v1/health/detailed"
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    with contextlib.ExitStack() as stack:
+        yield Stage(tmp_path_factory.mktemp("health"), stack)
+
+
+@pytest.fixture
+def page(stage):
+    """The page as it is made behind the door: who is asking can be known only while PostgreSQL answers."""
+    services = build(Settings.from_env(stage.vault.environ | {"OPS_BIND_ADDRESS": f"127.0.0.1:{free_port()}"}))
+    services.start()
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda: pool.submit(services.system._detail.page).result(IN_TIME_SECONDS)
+    services.stop()
+
+
+def words(page):
+    """Who is not well, a word each."""
+    parts = {
+        **{name: getattr(page.checks, name) for name in ("database", "redis", "encryption")},
+        **{name: getattr(page, name) for name in ("migrations", "queues", "audit", "workers")},
+    }
+    return {name: part.status for name, part in parts.items() if part.status != "ok"}
+
+
+def test_with_everything_there_everything_is_well(page):
+    await_true(lambda: words(page()) == {} and page().status == "healthy")
+
+
+def test_postgresql_that_stands_still_is_named_in_everything_that_it_knows(stage, page):
+    with frozen(stage.postgres.server.process.pid):
+        late = {"database": "timeout", "migrations": "timeout", "queues": "timeout", "audit": "timeout"}
+        await_true(lambda: words(page()).keys() == late.keys())
+        assert set(words(page()).values()) <= {"timeout", "unreachable"}
+        assert page().status == "degraded"
+        assert page().checks.redis.memory_used_mb > 0
+    await_true(lambda: words(page()) == {})
+
+
+def test_redis_that_stands_still(stage, page):
+    line = stage.line()
+    with frozen(stage.redis.server.process.pid):
+        await_true(lambda: words(page()) in ({"redis": "timeout"}, {"redis": "unreachable"}))
+        assert page().checks.redis.memory_used_mb is None
+        answer = line.ask("GET", DETAILED)
+        assert (answer.status, answer.json["status"]) == (200, "degraded")
+    await_true(lambda: words(page()) == {})
+    stage.hang_up()
+
+
+def test_a_key_file_that_is_away(stage, page):
+    hidden = stage.vault.key_file.with_name("away")
+    stage.vault.key_file.rename(hidden)
+    try:
+        await_true(lambda: words(page()) == {"encryption": "unreachable"})
+        assert page().checks.encryption.key_status == "unavailable"
+    finally:
+        hidden.rename(stage.vault.key_file)
+    await_true(lambda: words(page()) == {})
+
+
+def test_all_of_them_at_once_and_the_probes_are_answered(stage, page):
+    vault = stage.vault
+    hidden = vault.key_file.with_name("away")
+    vault.key_file.rename(hidden)
+    try:
+        with frozen(stage.postgres.server.process.pid), frozen(stage.redis.server.process.pid):
+            await_true(lambda: (vault.readiness() or {}).keys() == {"database", "redis", "encryption"})
+            await_true(lambda: words(page()).keys() >= {"database", "redis", "encryption"})
+            assert vault.probe("/v1/health").status == 200
+    finally:
+        hidden.rename(vault.key_file)
+    vault.await_ready()
