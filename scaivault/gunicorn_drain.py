@@ -23,6 +23,7 @@ IDLE_SECONDS = 2.0  # how long an idle connection may still bring a request afte
 PARTING_SECONDS = 2.0  # for the other side to end a connection that we have ended
 FAREWELL_SECONDS = 0.5  # the same, when time is up
 TAKEOVER_SECONDS = 60.0  # for a worker of a reload to be there, on a machine that has much to do
+COMPANY_SECONDS = 5.0  # for the same, where another worker that ends stays until it is
 SETTLE_SECONDS = 0.5  # a supervisor that ends the whole group may tell the workers before it tells the master
 HANDSHAKE_SECONDS = 0.1
 TURN_SECONDS = 0.1
@@ -56,7 +57,6 @@ class DrainingThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
             self.ending.beat(self.age)
             self._turn(1.0)
         self.alive = False  # from here on every answer says that its connection ends
-        self.ending.leave(self.age)
         told_at = time.monotonic()
         self._hand_over(told_at)
         self._shut_the_door()
@@ -161,6 +161,7 @@ class DrainingThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
             if self._all_ends and not is_told:
                 self.tell(False)
                 is_told = True
+            self.ending.leave(self.age)
             self._turn(min(seconds, TURN_SECONDS))
         if not is_told:
             self.tell(not self._all_ends)
@@ -176,7 +177,9 @@ class DrainingThreadWorker(ThreadWorker):  # type: ignore[misc]  # see above
             return 0.0 if self.ending.phase is Phase.HURRIED else self.ending.drain_seconds - served
         if self.ending.phase is Phase.REPLACED:
             return 0.0
-        return (SETTLE_SECONDS if self.ending.others_serve() else TAKEOVER_SECONDS) - served
+        if self.ending.others_serve():
+            return SETTLE_SECONDS - served
+        return (COMPANY_SECONDS if self.ending.others_stay(self.age) else TAKEOVER_SECONDS) - served
 
     def _shut_the_door(self) -> None:
         """Stop accepting. If nobody else will, then only after everybody is in who has been let into the queue."""

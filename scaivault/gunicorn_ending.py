@@ -10,6 +10,7 @@ import os
 import signal
 import struct
 import time
+from collections.abc import Iterator
 from enum import IntEnum
 from types import FrameType
 from typing import Any, Protocol
@@ -80,13 +81,24 @@ class Ending:
         self._note(age, time.monotonic())
 
     def leave(self, age: int) -> None:
-        """This worker is about to end."""
-        self._note(age, 0.0)
+        """This worker is about to end, and serves until another one does."""
+        self._note(age, -time.monotonic())
 
     def others_serve(self) -> bool:
         """Whether any worker serves that is not about to end."""
         since = time.monotonic() - ALIVE_SECONDS
-        return any(_BEAT.unpack_from(self._page, place * _BEAT.size)[0] > since for place in range(1, _PLACES + 1))
+        return any(beat > since for beat in self._beats(1))
+
+    def others_stay(self, age: int) -> bool:
+        """Whether another worker that is about to end is the one to stay: of all of them the one in the last place.
+
+        Each would wait for the others for ever, since a worker is only replaced when it has ended.
+        """
+        since = time.monotonic() - ALIVE_SECONDS
+        return any(-beat > since for beat in self._beats(2 + age % _PLACES))
+
+    def _beats(self, first: int) -> Iterator[float]:
+        return (_BEAT.unpack_from(self._page, place * _BEAT.size)[0] for place in range(first, _PLACES + 1))
 
     def _note(self, age: int, instant: float) -> None:
         _BEAT.pack_into(self._page, (1 + age % _PLACES) * _BEAT.size, instant)

@@ -113,6 +113,18 @@ class TestOthers:
         assert not ending.others_serve()
         assert ending.phase is Phase.SERVING
 
+    @pytest.mark.parametrize("ages", [(1, 2, 3), (510, 511, 512), (100_000, 100_001)])
+    def test_of_those_that_are_about_to_end_one_stays(self, ending, ages):
+        for age in ages:
+            ending.leave(age)
+        assert [ending.others_stay(age) for age in ages].count(False) == 1
+        assert not ending.others_serve()
+
+    def test_who_serves_is_nobody_to_stay_in_place_of_another(self, ending):
+        ending.leave(1)
+        ending.beat(2)
+        assert (ending.others_serve(), ending.others_stay(1)) == (True, False)
+
     def test_one_that_has_been_silent_is_gone(self, ending, monkeypatch):
         ending.beat(1)
         monkeypatch.setattr(gunicorn_ending, "ALIVE_SECONDS", -1.0)
