@@ -13,7 +13,8 @@ INPUTS := constraints.txt setup.cfg pyproject.toml
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
-	@echo "DEV_DIR (.dev), PORT (8443), OPS_PORT (9464) and EXPORTER_PORT (9465) move 'make run': make run PORT=18443"
+	@echo "DEV_DIR (.dev), PORT (8443), OPS_PORT (9464), EXPORTER_PORT (9465) and WORKER_PORT (9466) move 'make run':"
+	@echo "  make run PORT=18443"
 
 run: $(VENV)/for-run ## Run everything here: PostgreSQL, Valkey, the API, a tenant and tokens to try it
 	@exec $(BIN)/scaivault server dev

@@ -10,6 +10,7 @@ from redis import Redis
 from exporter.snapshot import Collector
 from scaivault.crypto import stats as crypto
 from scaivault.features.audit import stats as audit
+from scaivault.features.events import stats as events
 from scaivault.features.secrets import stats as secrets
 from scaivault.kernel.ports import KeyService
 from scaivault.ratelimit import stats as limits
@@ -37,6 +38,7 @@ def collectors(sources: Sources) -> Sequence[Collector]:
         Collector("secrets", _with_session(sources, secrets.live_secrets)),
         Collector("readers", _with_session(sources, readers.look)),
         Collector("kms", _with_session(sources, kms)),
+        Collector("webhooks", _with_session(sources, events.collect)),
         Collector("limits", partial(limits.bucket_fill, sources.redis)),
     )
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from importlib.metadata import version as installed_version
@@ -40,6 +41,18 @@ from scaivault.features.directory.service.reconciliation import SyncRunner
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.directory.service.source import ScaiKeyDirectory
 from scaivault.features.directory.service.syncs import SyncService, count_queued
+from scaivault.features.events import jobs as event_jobs
+from scaivault.features.events import routes as event_routes
+from scaivault.features.events.service.addresses import Addresses
+from scaivault.features.events.service.courier import Courier, Hearers
+from scaivault.features.events.service.dispatch import Dispatcher
+from scaivault.features.events.service.ledger import Ledger
+from scaivault.features.events.service.outbox import EventOutbox
+from scaivault.features.events.service.postman import Postman
+from scaivault.features.events.service.retention import Retention
+from scaivault.features.events.service.secrets import WebhookSecrets
+from scaivault.features.events.service.trials import TrialService
+from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.features.generators import routes as generator_routes
 from scaivault.features.generators.service.policies import SecretPolicyService
 from scaivault.features.identity import routes as identity_routes
@@ -62,6 +75,7 @@ from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.batch import BatchService
 from scaivault.features.secrets.service.data_keys import SecretDataKeys
+from scaivault.features.secrets.service.expiry import ExpiryWatch
 from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
@@ -75,12 +89,13 @@ from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Buckets, Clock, Guard, KeyService
 from scaivault.kernel.redacted import Redacted
 from scaivault.observability import logs
-from scaivault.observability.catalogue.vocabulary import OTHER_METHOD
+from scaivault.observability.catalogue.vocabulary import API, OTHER_METHOD, WORKER
 from scaivault.observability.exposition import append
 from scaivault.observability.instruments import Instruments
 from scaivault.observability.listener import InternalListener
 from scaivault.outbound.egress import Egress
 from scaivault.outbound.http import DocumentFetcher
+from scaivault.outbound.posts import Poster
 from scaivault.outbound.sessions import plain_session
 from scaivault.ratelimit.buckets import RedisBuckets
 from scaivault.ratelimit.local import LocalBuckets
@@ -88,10 +103,12 @@ from scaivault.ratelimit.surviving import SurvivingBuckets
 from scaivault.settings import Settings
 from scaivault.storage.blackboard import Blackboard
 from scaivault.storage.database import Database
-from scaivault.storage.epochs import Epochs
+from scaivault.storage.epochs import Epochs, await_heard
 from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisCalls, RedisProbe
 from scaivault.storage.standing import standing
+from scaivault.workers.duties import Crew, Duty
+from scaivault.workers.heartbeat import Heartbeat
 from scaivault.workers.periodic import Job, Periodic
 
 if TYPE_CHECKING:
@@ -110,6 +127,13 @@ READINESS_SECONDS = 1.0
 CLUSTER_SECONDS = 0.1
 REDIS_MENDING_SECONDS = 0.5
 SECOND_LOOKS_PER_MINUTE = 1_200
+# How long a worker rests when there was nothing to do. Two short statements a rest, by indexes on what is due, are a
+# thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
+DISPATCH_SECONDS = 0.4
+DELIVERY_SECONDS = 0.4
+EXPIRY_SECONDS = 15.0
+RETENTION_SECONDS = 60.0
+HEARTBEAT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +230,9 @@ class _Base:
     ring: KeyRing
     rotation: KeyRotation
     journal: AuditJournal
+    outbox: EventOutbox
     guard: PolicyGuard
+    webhook_secrets: WebhookSecrets
 
     def job_failed(self, job: str, failure: Exception) -> None:
         self.log("warn", "upkeep_failed", failure, job=job)
@@ -241,7 +267,7 @@ def build(
     )
     limits = _limits(base, authenticator, buckets or _buckets(settings, base, redis))
     tokens = TokenService(base.database, base.journal, base.guard, authenticator, base.hasher, base.clock)
-    policies = PolicyService(base.database, base.journal, base.guard, base.clock, tokens.groups_of)
+    policies = PolicyService(base.database, base.journal, base.outbox, base.guard, base.clock, tokens.groups_of)
     audit = AuditService(base.database, base.guard, base.clock)
     notes = AccessNotes(base.database)
     runner = _sync_runner(settings, base)
@@ -256,6 +282,7 @@ def build(
         _identity(settings, base, tokens, monotonic),
         _directory(settings, base, tenancy, syncs),
         audit_routes.routes(audit, base.cursors),
+        _webhooks(settings, base),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
 
@@ -315,14 +342,15 @@ def _listeners(tracing: "Tracing | None") -> Listeners:
     return Listeners(tracing.database, tracing.redis, tracing.kms, tracing.outbound)
 
 
-def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listeners) -> _Base:
-    instruments = Instruments(version=VERSION, revision=REVISION)
+def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listeners, kind: str = API) -> _Base:
+    instruments = Instruments(version=VERSION, revision=REVISION, kind=kind)
     url = settings.database_url.get_secret_value()
     database = Database(url, settings.database_pool_size, instruments.observe_db, listeners.database)
     epochs = Epochs(database)
     on_kms = listeners.kms
     roots = Succession(_timed(kms, instruments, on_kms), _previous_kms(settings, instruments, on_kms))
     journal = AuditJournal(database, clock, instruments.observe_audit)
+    outbox = EventOutbox(database, epochs, clock)
     keys = RotatingKeys(database, journal)
     ring = KeyRing(
         keys,
@@ -333,6 +361,7 @@ def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listener
         most_tenants=MOST_TENANT_KEYS,
         on_cache=partial(instruments.cache_request, "tenant_key"),
     )
+    webhook_secrets = WebhookSecrets(database, Envelope(ring))
     return _Base(
         listeners=listeners,
         instruments=instruments,
@@ -344,11 +373,14 @@ def _base(settings: Settings, clock: Clock, kms: KeyService, listeners: Listener
         epochs=epochs,
         kms=roots.active,
         ring=ring,
-        rotation=KeyRotation(keys, ring, roots, [SecretDataKeys(database)], clock),
+        rotation=KeyRotation(keys, ring, roots, [SecretDataKeys(database), webhook_secrets], clock),
         journal=journal,
+        outbox=outbox,
+        webhook_secrets=webhook_secrets,
         guard=PolicyGuard(
             database,
             journal,
+            outbox,
             epochs,
             clock,
             instruments.policy_violation,
@@ -399,7 +431,7 @@ def _limits(base: _Base, authenticator: Authenticator, buckets: Buckets) -> Limi
 
 
 def _identity(settings: Settings, base: _Base, tokens: TokenService, monotonic: Callable[[], float]) -> Routes:
-    egress = Egress(settings.egress_allow, loopback_is_allowed=settings.development)
+    egress = _egress(settings)
     trusts = TrustService(
         base.database,
         base.journal,
@@ -457,12 +489,13 @@ def _secrets(base: _Base, guard: Guard, notes: AccessNotes) -> Routes:
         Envelope(base.ring),
         guard,
         base.journal,
+        base.outbox,
         base.clock,
         notes,
         base.instruments.secret_read,
         base.instruments.secret_write,
     )
-    trash = TrashService(guard, base.journal, base.clock)
+    trash = TrashService(guard, base.journal, base.outbox, base.clock)
     listing = ListService(base.database, guard, base.journal, base.clock)
     batch = BatchService(secrets, listing, guard)
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
@@ -498,6 +531,132 @@ def _directory(settings: Settings, base: _Base, tenancy: Tenancy, syncs: SyncSer
         EventService(base.database, base.journal, base.clock),
         EventSignature(Redacted(secret.get_secret_value().encode()) if secret else None, base.clock),
         syncs,
+    )
+
+
+def _egress(settings: Settings) -> Egress:
+    """Where addresses that tenants give may lead."""
+    return Egress(settings.egress_allow, loopback_is_allowed=settings.development)
+
+
+def _postman(settings: Settings, base: _Base) -> Postman:
+    return Postman(Poster(_egress(settings), plain_http_is_allowed=settings.development), base.clock)
+
+
+def _webhooks(settings: Settings, base: _Base) -> Routes:
+    addresses = Addresses(_egress(settings), plain_http_is_allowed=settings.development)
+    database, journal, guard, clock, secrets = (
+        base.database,
+        base.journal,
+        base.guard,
+        base.clock,
+        base.webhook_secrets,
+    )
+    return event_routes.routes(
+        WebhookService(database, journal, guard, clock, secrets, addresses, await_heard),
+        TrialService(database, journal, guard, clock, secrets, _postman(settings, base)),
+        base.cursors,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Hears of a worker's duties, for the metrics and the log."""
+
+    base: _Base
+
+    def did(self, duty: str, how_much: int) -> None:
+        self.base.instruments.job_done(duty, how_much, self.base.clock.now().timestamp())
+
+    def failed(self, duty: str, failure: Exception) -> None:
+        self.base.instruments.job_failed(duty)
+        self.base.log("warn", "duty_failed", failure, job=duty)
+
+
+@dataclass(frozen=True)
+class WorkerServices:
+    """A worker's parts. Nothing is connected before `start`."""
+
+    database: Database
+    system: SystemPages
+    internal: InternalListener
+    crew: Crew
+    courier: Courier
+    heartbeat: Heartbeat
+    log: Log
+    instruments: Instruments
+
+    def start(self) -> None:
+        self.database.open()
+        self.internal.open()
+        self.crew.open()
+
+    def stop(self, within_seconds: float) -> bool:
+        """Finish what is under way and give back what was claimed; False if that took longer."""
+        has_ended = self.crew.close(within_seconds)
+        self.courier.close()
+        with suppress(VaultError):  # a database that is away will miss this worker by itself
+            self.heartbeat.stop()
+        self.internal.close()
+        self.system.close()
+        self.database.close()
+        return has_ended
+
+
+def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = None) -> WorkerServices:
+    """A worker, wired; `worker_id` is like no other's."""
+    base = _base(settings, clock or SystemClock(), _kms(settings), Listeners(), WORKER)
+    base.instruments.make_worker_series()
+    told = _Told(base)
+    bells: list[Crew] = []
+
+    def wake() -> None:
+        for crew in bells:
+            crew.wake("webhook_delivery")
+
+    courier = _courier(settings, base, told, wake)
+    heartbeat = Heartbeat(base.database, base.clock, worker_id)
+    dispatcher = Dispatcher(base.database, base.clock, wake)
+    expiry = ExpiryWatch(base.database, base.outbox, base.clock)
+    retention = Retention(base.database, base.clock)
+    crew = Crew(
+        [
+            Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
+            Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
+            Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
+            Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
+            Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
+        ],
+        told,
+    )
+    bells.append(crew)
+    system = _system(settings, base, [])
+    address = settings.worker_ops_bind_address
+    return WorkerServices(
+        database=base.database,
+        system=system,
+        internal=InternalListener((address.host, address.port), system.internal()),
+        crew=crew,
+        courier=courier,
+        heartbeat=heartbeat,
+        log=base.log,
+        instruments=base.instruments,
+    )
+
+
+def _courier(settings: Settings, base: _Base, told: _Told, on_free: Callable[[], None]) -> Courier:
+    def ran(failure: Exception | None) -> None:
+        if failure is not None:
+            told.failed("webhook_delivery", failure)
+
+    ledger = Ledger(base.database, base.journal, base.outbox, base.clock, base.instruments.webhook_delivered)
+    return Courier(
+        base.database,
+        base.webhook_secrets,
+        _postman(settings, base),
+        ledger,
+        base.clock,
+        Hearers(base.instruments.webhook_attempted, ran, on_free),
     )
 
 

@@ -97,6 +97,18 @@ def run() -> None:
 
 
 @server.command()
+def worker() -> None:
+    """Run a worker in the foreground, until SIGTERM: what the vault does without being asked.
+
+    Deliveries to webhooks, words about what expires, tidying. Start as many as you like; what one has taken on when it
+    is killed another takes over. Health and metrics are at WORKER_OPS_BIND_ADDRESS.
+    """
+    from scaivault import worker as process  # noqa: PLC0415 - the other commands need no services
+
+    sys.exit(process.run(_settings_or_exit()))
+
+
+@server.command()
 def migrate() -> None:
     """Bring the database schema up to this release.
 

@@ -184,6 +184,7 @@ class Settings(BaseModel):
     base_url: WebUrl
     bind_address: ListenAddress = Address("0.0.0.0", 8443)  # noqa: S104 - documented default of a container's port
     ops_bind_address: ListenAddress = Address("127.0.0.1", 9464)
+    worker_ops_bind_address: ListenAddress = Address("127.0.0.1", 9466)
     tls_cert_file: FilePath | None = None
     tls_key_file: FilePath | None = None
     trusted_proxies: Networks = ()

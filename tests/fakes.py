@@ -217,3 +217,16 @@ class MemoryKeyStore:
 
 def _none(_tenant_id: str, _version: int) -> int:
     return 0
+
+
+class NobodyListens:
+    """An Outbox of a tenant that has no webhook: nothing is wanted, nothing kept."""
+
+    def is_wanted(self, _event) -> bool:
+        return False
+
+    def catch_up(self) -> None:
+        pass
+
+    def publish(self, _tx, _event) -> None:
+        pass

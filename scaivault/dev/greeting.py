@@ -17,6 +17,7 @@ def write_env(plan: Plan, settings: Settings, tokens: Tokens, issuer: Issuer | N
         "SCAIVAULT_READER_TOKEN": tokens.reader,
         "SCAIVAULT_OPS_URL": f"http://{settings.ops_bind_address.reachable}",
         "SCAIVAULT_EXPORTER_URL": f"http://{settings.exporter_bind_address.reachable}",
+        "SCAIVAULT_WORKER_URL": f"http://{settings.worker_ops_bind_address.reachable}",
         "DATABASE_URL": settings.database_url.get_secret_value(),
         "REDIS_URL": settings.redis_url.get_secret_value(),
     }
@@ -37,6 +38,7 @@ ScaiVault is ready.
   API        {api_url(settings)}
   health     http://{settings.ops_bind_address.reachable}/v1/health/ready (and /v1/metrics)
   exporter   http://{settings.exporter_bind_address.reachable}/metrics
+  worker     http://{settings.worker_ops_bind_address.reachable}/v1/health/ready (and /v1/metrics)
   logs       {plan.logs}
   tokens     {plan.env_file}
 

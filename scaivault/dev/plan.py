@@ -12,18 +12,19 @@ from scaivault.dev.processes import DevFault
 LOOPBACK = "127.0.0.1"
 PARTNER, TENANT = "ptn_dev", "tnt_dev"
 DEFAULT_FOLDER = ".dev"
-DEFAULT_PORTS = {"PORT": 8443, "OPS_PORT": 9464, "EXPORTER_PORT": 9465}
+DEFAULT_PORTS = {"PORT": 8443, "OPS_PORT": 9464, "EXPORTER_PORT": 9465, "WORKER_PORT": 9466}
 HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `DEV_DIR` and the three ports say, over the environment we were started with."""
+    """What `DEV_DIR` and the ports say, over the environment we were started with."""
 
     folder: Path
     port: int
     ops_port: int
     exporter_port: int
+    worker_port: int
     environ: Mapping[str, str]
 
     @classmethod
@@ -33,8 +34,9 @@ class Plan:
         for (name, port), (other, other_port) in combinations(ports.items(), 2):
             if port == other_port:
                 raise DevFault(f"{name} and {other} are both {port}: choose two.")
-        port, ops_port, exporter_port = ports.values()
-        return cls(Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute(), port, ops_port, exporter_port, environ)
+        folder = Path(environ.get("DEV_DIR") or DEFAULT_FOLDER).absolute()
+        port, ops_port, exporter_port, worker_port = ports.values()
+        return cls(folder, port, ops_port, exporter_port, worker_port, environ)
 
     @property
     def logs(self) -> Path:
@@ -77,6 +79,7 @@ class Plan:
             "OPS_BIND_ADDRESS": f"{LOOPBACK}:{self.ops_port}",
             "EXPORTER_BIND_ADDRESS": f"{LOOPBACK}:{self.exporter_port}",
             "EXPORTER_INTERVAL_SECONDS": "5",
+            "WORKER_OPS_BIND_ADDRESS": f"{LOOPBACK}:{self.worker_port}",
             "METRICS_DIR": str(self.folder / "metrics"),
             "DRAIN_SECONDS": "0",
         }
@@ -90,7 +93,8 @@ class Plan:
 
     def require_free_ports(self) -> None:
         """DevFault, naming the variable, when somebody listens there already."""
-        for name, port in zip(DEFAULT_PORTS, (self.port, self.ops_port, self.exporter_port), strict=True):
+        ports = (self.port, self.ops_port, self.exporter_port, self.worker_port)
+        for name, port in zip(DEFAULT_PORTS, ports, strict=True):
             if not processes.port_is_free(LOOPBACK, port):
                 what = f"Port {port} is taken (or may not be opened)"
                 raise DevFault(

@@ -13,7 +13,7 @@ from typing import NoReturn, Protocol, TypeVar
 import click
 
 from scaivault.crypto.kms.local import write_key_file
-from scaivault.dev import api, exporter, greeting, postgres, processes, scaikey, seed, valkey
+from scaivault.dev import api, exporter, greeting, postgres, processes, scaikey, seed, valkey, worker
 from scaivault.dev.interrupts import Interrupts, StopRequested
 from scaivault.dev.issuer import VAULT_CLIENT_ID
 from scaivault.dev.plan import TENANT, Plan, make_folders
@@ -91,6 +91,8 @@ class House:
         server = self._keep("API", lambda: api.start(plan, environ, settings))
         api.await_ready(server, plan, settings)
         self._step(f"API ready with {settings.web_concurrency} workers")
+        self._keep("worker", lambda: worker.start(plan, environ, settings))
+        self._step(f"worker on 127.0.0.1:{plan.worker_port}")
         tokens = seed.ensure(settings, plan.folder / "tokens")
         self._step(f"tenant {TENANT} with an administrator and a reader")
         if self._database is not None and not plan.brings("EXPORTER_DATABASE_URL"):

@@ -19,3 +19,12 @@ def parse_duration(text: str) -> timedelta:
     if not timedelta(seconds=1) <= duration <= LONGEST:
         raise InvalidDuration("A duration is at least 1s and at most 36500d.")
     return duration
+
+
+def spell_duration(duration: timedelta) -> str:
+    """The shortest spelling that `parse_duration` reads as this many whole seconds: 90 days → '90d'."""
+    seconds = int(duration.total_seconds())
+    unit, size = max(
+        ((unit, size) for unit, size in _UNIT_SECONDS.items() if seconds % size == 0), key=lambda each: each[1]
+    )
+    return f"{seconds // size}{unit}"

@@ -34,6 +34,12 @@ class Action(StrEnum):
     TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name
     TRUST_CREATE = "trust_create"
     TRUST_DELETE = "trust_delete"
+    WEBHOOK_CREATE = "webhook_create"
+    WEBHOOK_DELETE = "webhook_delete"
+    WEBHOOK_DELIVERY = "webhook_delivery"
+    WEBHOOK_REDELIVER = "webhook_redeliver"
+    WEBHOOK_TEST = "webhook_test"
+    WEBHOOK_UPDATE = "webhook_update"
 
 
 @dataclass(frozen=True, slots=True)

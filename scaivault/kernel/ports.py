@@ -7,12 +7,14 @@ from enum import StrEnum
 from typing import LiteralString, Protocol, TypeVar
 
 from scaivault.kernel.caller import Caller, Permission, Scope
+from scaivault.kernel.events import Event
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.limits import Level, RateCategory
 from scaivault.kernel.paths import SecretPath
 
 Row = TypeVar("Row")
 Tx = TypeVar("Tx")
+TxTo = TypeVar("TxTo", contravariant=True)
 
 
 class Clock(Protocol):
@@ -71,6 +73,19 @@ class Journal(Protocol[Tx]):
         `query` is a SELECT of at most one row with psycopg's named placeholders; its row becomes a `kind`. The entry's
         `extra` gets the row's `version`: what was shown, not what was asked for.
         """
+
+
+class Outbox(Protocol[TxTo]):
+    """What others are told of. An event commits with what it tells of, or not at all."""
+
+    def is_wanted(self, event: Event) -> bool:
+        """Whether anybody listens for this very event: a look into memory, for who would open a transaction for it."""
+
+    def catch_up(self) -> None:
+        """Hear of who listens by now: before its transaction, for who acts without a request, which does so itself."""
+
+    def publish(self, tx: TxTo, event: Event) -> None:
+        """Add the event to the caller's transaction; nothing, and at no cost, where nobody listens for it."""
 
 
 class Buckets(Protocol):

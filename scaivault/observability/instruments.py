@@ -64,6 +64,22 @@ class Instruments:
     def policy_violation(self, tenant: str) -> None:
         self._policy_violations.of(tenant).inc()
 
+    def webhook_attempted(self, seconds: float) -> None:
+        self._webhook_seconds.observe(seconds)
+
+    def webhook_delivered(self, webhook: str, status: str) -> None:
+        """Count a delivery that ended."""
+        self._webhook_deliveries.of(webhook, status).inc()
+
+    def job_done(self, job: str, how_much: int, at: float) -> None:
+        """A duty's batch, which was none if there was nothing to do; `at` in Unix seconds."""
+        if how_much:
+            self._worker_jobs.of(job, "success").inc()
+        self._worker_last_success.of(job).set(at)
+
+    def job_failed(self, job: str) -> None:
+        self._worker_jobs.of(job, "failed").inc()
+
     def observe_audit(self, action: str, success: bool, seconds: float) -> None:
         self._audit_entries.of(action, "true" if success else "false").inc()
         self._audit_append_seconds.observe(seconds)
@@ -149,6 +165,13 @@ class Instruments:
         self._audit_entries = self._counter(features.AUDIT_ENTRIES)
         self._audit_append_seconds = self._histogram(features.AUDIT_APPEND_SECONDS).of()
         self._policy_violations = self._counter(features.POLICY_VIOLATIONS)
+
+    def make_worker_series(self) -> None:
+        """Those that only a worker moves, which an API process does not show."""
+        self._webhook_seconds = self._histogram(features.WEBHOOK_DELIVERY_SECONDS).of()
+        self._webhook_deliveries = self._counter(features.WEBHOOK_DELIVERIES)
+        self._worker_jobs = self._counter(features.WORKER_JOBS)
+        self._worker_last_success = self._gauge(features.WORKER_LAST_SUCCESS)
 
     def _counter(self, series: Series) -> Family[Counter]:
         return Family(series, partial(Counter, self._store, series), self._bounds)

@@ -163,7 +163,9 @@ class _TextForm(logging.Formatter):
 def _shown(value: object) -> str:
     """As it is if that is plain to see, else quoted: no value may look like a line or a field of its own."""
     text = str(value)
-    return text if text.isprintable() and "=" not in text else json.dumps(text)
+    # Nor like the beginning of a credential, which what comes after it would be taken for and masked.
+    is_plain = text.isprintable() and "=" not in text and masked(f"{text} x") == f"{text} x"
+    return text if is_plain else json.dumps(text)
 
 
 def _content(record: logging.LogRecord) -> dict[str, object]:

@@ -28,6 +28,11 @@ class _Tick:
     epoch: int
 
 
+def await_heard() -> None:
+    """Return when no process answers a request any more that knows less than what is committed now."""
+    time.sleep(FRESH_SECONDS)
+
+
 class Epochs:
     """Each tenant's epoch, at most half a second old."""
 
@@ -45,6 +50,13 @@ class Epochs:
         wanted_at = self._monotonic()
         if wanted_at - self._checked_at > FRESH_SECONDS:
             self._refresh(wanted_at)
+        return self._by_tenant.get(tenant_id, 0)
+
+    def last_known(self, tenant_id: str) -> int:
+        """The epoch as this process last heard it, without asking: for within a transaction, which holds a connection.
+
+        A request has asked when it was authenticated, so what is filed under this is as fresh as its own authority.
+        """
         return self._by_tenant.get(tenant_id, 0)
 
     def watch(self) -> None:

@@ -56,6 +56,25 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.secrets_next_notice(ends_at timestamp with time zone, before integer[], after timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    SELECT min(instant)
+      FROM (SELECT ends_at - make_interval(secs => seconds) AS instant
+              FROM unnest(coalesce(before, '{2592000,604800,86400}') || 0) AS seconds) AS notices
+     WHERE instant > after
+$$;
+
+CREATE FUNCTION public.secrets_set_notice() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.notice_due_at := CASE WHEN NEW.deleted_at IS NULL
+        THEN secrets_next_notice(NEW.expires_at, NEW.notify_before, now()) END;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.tenant_keys_name_partner() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -114,6 +133,29 @@ CREATE TABLE public.directory_syncs (
     refused integer DEFAULT 0 NOT NULL,
     error_code text,
     CONSTRAINT directory_syncs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.events (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    sequence bigint NOT NULL,
+    event_type text NOT NULL COLLATE pg_catalog."C",
+    occurred_at timestamp with time zone NOT NULL,
+    request_id text NOT NULL,
+    path text COLLATE pg_catalog."C",
+    secret_type text,
+    tags text[] NOT NULL,
+    body text NOT NULL,
+    is_dispatched boolean DEFAULT false NOT NULL
+);
+
+ALTER TABLE public.events ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.events_sequence_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.group_members (
@@ -261,6 +303,8 @@ CREATE TABLE public.secrets (
     recoverable_until timestamp with time zone,
     last_accessed_at timestamp with time zone,
     last_accessed_by text,
+    notify_before integer[],
+    notice_due_at timestamp with time zone,
     CONSTRAINT secrets_current_version_check CHECK ((current_version > 0)),
     CONSTRAINT secrets_deleted_check CHECK (((deleted_at IS NULL) = (recoverable_until IS NULL))),
     CONSTRAINT secrets_max_versions_check CHECK (((max_versions >= 1) AND (max_versions <= 100))),
@@ -355,6 +399,80 @@ CREATE TABLE public.users (
     CONSTRAINT users_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
+CREATE TABLE public.webhook_deliveries (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL COLLATE pg_catalog."C",
+    id text NOT NULL COLLATE pg_catalog."C",
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    sequence bigint NOT NULL,
+    path text COLLATE pg_catalog."C",
+    status text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_attempt_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    attempted_at timestamp with time zone,
+    response_code integer,
+    duration_ms double precision,
+    error text,
+    CONSTRAINT webhook_deliveries_next_check CHECK (((status = 'pending'::text) OR (next_attempt_at IS NULL))),
+    CONSTRAINT webhook_deliveries_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'success'::text, 'failed'::text])))
+);
+
+CREATE TABLE public.webhook_hours (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL COLLATE pg_catalog."C",
+    hour timestamp with time zone NOT NULL,
+    succeeded integer NOT NULL,
+    failed integer NOT NULL,
+    milliseconds double precision NOT NULL
+);
+
+CREATE TABLE public.webhook_lanes (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL COLLATE pg_catalog."C",
+    due_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    lease text,
+    consecutive_failures integer DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.webhook_secrets (
+    tenant_id text NOT NULL,
+    webhook_id text NOT NULL COLLATE pg_catalog."C",
+    version integer NOT NULL,
+    sealed bytea NOT NULL,
+    wrapped_key bytea NOT NULL,
+    expires_at timestamp with time zone,
+    key_version integer GENERATED ALWAYS AS (
+CASE
+    WHEN ((SUBSTRING(wrapped_key FROM 1 FOR 4) = '\x53560102'::bytea) AND (length(wrapped_key) >= 8)) THEN ((((get_byte(wrapped_key, 4) << 24) | (get_byte(wrapped_key, 5) << 16)) | (get_byte(wrapped_key, 6) << 8)) | get_byte(wrapped_key, 7))
+    ELSE NULL::integer
+END) STORED,
+    CONSTRAINT webhook_secrets_version_check CHECK ((version > 0))
+);
+
+CREATE TABLE public.webhooks (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    url text NOT NULL,
+    events text[] NOT NULL,
+    path_prefix text NOT NULL COLLATE pg_catalog."C",
+    secret_type text,
+    tags text[] NOT NULL,
+    is_enabled boolean NOT NULL,
+    created_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhooks_events_check CHECK ((cardinality(events) > 0))
+);
+
+CREATE TABLE public.workers (
+    id text NOT NULL COLLATE pg_catalog."C",
+    started_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
+
 ALTER TABLE ONLY public.audit_log
     ADD CONSTRAINT audit_log_pkey PRIMARY KEY (tenant_id, occurred_at, id);
 
@@ -366,6 +484,9 @@ ALTER TABLE ONLY public.directory_events
 
 ALTER TABLE ONLY public.directory_syncs
     ADD CONSTRAINT directory_syncs_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (tenant_id, id);
 
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_pkey PRIMARY KEY (tenant_id, group_id, user_id);
@@ -442,6 +563,24 @@ ALTER TABLE ONLY public.untold_users
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (tenant_id, webhook_id, id);
+
+ALTER TABLE ONLY public.webhook_hours
+    ADD CONSTRAINT webhook_hours_pkey PRIMARY KEY (tenant_id, webhook_id, hour);
+
+ALTER TABLE ONLY public.webhook_lanes
+    ADD CONSTRAINT webhook_lanes_pkey PRIMARY KEY (tenant_id, webhook_id);
+
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_pkey PRIMARY KEY (tenant_id, webhook_id, version);
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
 CREATE INDEX audit_log_action_idx ON ONLY public.audit_log USING btree (tenant_id, action, occurred_at);
 
 CREATE INDEX audit_log_failure_idx ON ONLY public.audit_log USING btree (tenant_id, occurred_at) WHERE (NOT success);
@@ -464,6 +603,10 @@ CREATE UNIQUE INDEX directory_syncs_queued_idx ON public.directory_syncs USING b
 
 CREATE INDEX directory_syncs_started_at_idx ON public.directory_syncs USING btree (started_at);
 
+CREATE INDEX events_occurred_at_idx ON public.events USING btree (occurred_at);
+
+CREATE INDEX events_undispatched_idx ON public.events USING btree (sequence) WHERE (NOT is_dispatched);
+
 CREATE INDEX group_members_user_idx ON public.group_members USING btree (tenant_id, user_id);
 
 CREATE INDEX identities_user_idx ON public.identities USING btree (tenant_id, user_id) WHERE (user_id IS NOT NULL);
@@ -475,6 +618,8 @@ CREATE INDEX secret_tags_path_idx ON public.secret_tags USING btree (tenant_id, 
 CREATE INDEX secret_versions_key_idx ON public.secret_versions USING btree (tenant_id, key_version);
 
 CREATE INDEX secrets_expires_at_idx ON public.secrets USING btree (tenant_id, expires_at) WHERE (expires_at IS NOT NULL);
+
+CREATE INDEX secrets_notice_idx ON public.secrets USING btree (notice_due_at) WHERE (notice_due_at IS NOT NULL);
 
 CREATE INDEX secrets_owner_idx ON public.secrets USING btree (tenant_id, ((metadata ->> 'owner'::text)), path) WHERE (metadata ? 'owner'::text);
 
@@ -494,13 +639,32 @@ CREATE INDEX trusts_issuer_idx ON public.trusts USING btree (tenant_id, issuer, 
 
 CREATE INDEX users_email_idx ON public.users USING btree (tenant_id, email);
 
+CREATE INDEX webhook_deliveries_due_idx ON public.webhook_deliveries USING btree (tenant_id, webhook_id, next_attempt_at, sequence) WHERE (next_attempt_at IS NOT NULL);
+
+CREATE INDEX webhook_deliveries_event_idx ON public.webhook_deliveries USING btree (tenant_id, event_id);
+
+CREATE INDEX webhook_deliveries_path_idx ON public.webhook_deliveries USING btree (tenant_id, webhook_id, path, sequence) WHERE ((status = 'pending'::text) AND (path IS NOT NULL));
+
+CREATE INDEX webhook_deliveries_status_idx ON public.webhook_deliveries USING btree (tenant_id, webhook_id, status, id);
+
+CREATE INDEX webhook_lanes_due_idx ON public.webhook_lanes USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX webhook_secrets_key_idx ON public.webhook_secrets USING btree (tenant_id, key_version);
+
 CREATE TRIGGER secrets_added AFTER INSERT ON public.secrets REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
+
+CREATE TRIGGER secrets_notice_on_insert BEFORE INSERT ON public.secrets FOR EACH ROW WHEN ((new.expires_at IS NOT NULL)) EXECUTE FUNCTION public.secrets_set_notice();
+
+CREATE TRIGGER secrets_notice_on_update BEFORE UPDATE OF expires_at, notify_before, deleted_at ON public.secrets FOR EACH ROW WHEN ((((old.expires_at IS DISTINCT FROM new.expires_at) OR (old.notify_before IS DISTINCT FROM new.notify_before)) OR (old.deleted_at IS DISTINCT FROM new.deleted_at))) EXECUTE FUNCTION public.secrets_set_notice();
 
 CREATE TRIGGER secrets_removed AFTER DELETE ON public.secrets REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
 
 CREATE TRIGGER secrets_trashed AFTER UPDATE OF deleted_at ON public.secrets FOR EACH ROW WHEN (((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL))) EXECUTE FUNCTION public.secret_counts_of_row();
 
 CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
+
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.group_members
     ADD CONSTRAINT group_members_group_fkey FOREIGN KEY (tenant_id, group_id) REFERENCES public.groups(tenant_id, id);
@@ -561,3 +725,24 @@ ALTER TABLE ONLY public.untold_users
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_event_fkey FOREIGN KEY (tenant_id, event_id) REFERENCES public.events(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_deliveries
+    ADD CONSTRAINT webhook_deliveries_webhook_fkey FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_hours
+    ADD CONSTRAINT webhook_hours_webhook_fkey FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_lanes
+    ADD CONSTRAINT webhook_lanes_webhook_fkey FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_key_fkey FOREIGN KEY (tenant_id, key_version) REFERENCES public.tenant_keys(tenant_id, version);
+
+ALTER TABLE ONLY public.webhook_secrets
+    ADD CONSTRAINT webhook_secrets_webhook_fkey FOREIGN KEY (tenant_id, webhook_id) REFERENCES public.webhooks(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.webhooks
+    ADD CONSTRAINT webhooks_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

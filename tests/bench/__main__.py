@@ -22,6 +22,7 @@ from tests.bench import (
     throughput,
     tokens,
     traces,
+    webhooks,
 )
 from tests.bench.load import clients
 from tests.bench.options import PAGE, Options
@@ -97,7 +98,9 @@ def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -
         findings.append(exporter.writes(house, options, say))
         findings += rotation.rotations(house, load, options, say)
     findings.append(pressure.probes(house, say))
+    findings += webhooks.webhooks(house, say)
     filling.fill(house, options, say)
+    findings.append(webhooks.idle(house, say))
     findings += scale.questions(house, options, say)
     findings += exporter.looks(house, options, say)
     findings.append(pressure.weight(house))

@@ -84,6 +84,7 @@ def raised() -> Iterator[Stage]:
             processes.kept_port(folder / "api.port"),
             processes.kept_port(folder / "ops.port"),
             processes.kept_port(folder / "exporter.port"),
+            processes.kept_port(folder / "worker.port"),
             {},
         )
         make_folders(plan)

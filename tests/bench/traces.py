@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from statistics import median
 
 from scaivault.dev import api, processes
-from scaivault.dev.plan import LOOPBACK, Plan, make_folders
+from scaivault.dev.plan import LOOPBACK, make_folders
 from scaivault.settings import Settings
 from tests.bench.load import Clients, Outcome
 from tests.bench.options import Options
@@ -47,7 +48,12 @@ def _finding(outcomes: Mapping[str, list[Outcome]], share: float, bar: float | N
 def _traced(stage: Stage, url: str, share: float) -> Iterator[int]:
     """The same API once more, with a collector; its port."""
     folder = processes.private_folder(stage.plan.folder / f"traced-{share}")
-    plan = Plan(folder, processes.kept_port(folder / "api.port"), processes.kept_port(folder / "ops.port"), {})
+    plan = replace(
+        stage.plan,
+        folder=folder,
+        port=processes.kept_port(folder / "api.port"),
+        ops_port=processes.kept_port(folder / "ops.port"),
+    )
     make_folders(plan)
     own = {
         "BIND_ADDRESS": f"{LOOPBACK}:{plan.port}",

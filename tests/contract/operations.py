@@ -42,6 +42,8 @@ class Operation:
             ("<token_id>", "token_id"),
             ("<trust_id>", "trust_id"),
             ("<secret_policy_id>", "secret_policy_id"),
+            ("<webhook_id>", "webhook_id"),
+            ("<delivery_id>", "delivery_id"),
             ("<identity_id>", "identity_id"),
             ("<tenant_id>", "tenant_id"),
             ("<group_id>", "group_id"),
@@ -64,6 +66,8 @@ NOBODY = {
     "token_id": f"tok_{'0' * 32}",
     "trust_id": f"trs_{'0' * 32}",
     "secret_policy_id": f"sp_{'0' * 32}",
+    "webhook_id": f"wh_{'0' * 32}",
+    "delivery_id": f"del_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
     "tenant_id": "tnt_a",
     "group_id": "grp_nobody",
@@ -96,12 +100,21 @@ TRUST = {
     "identity_id": "sa:nobody",
     "scopes": ["secrets:list"],
 }
+WEBHOOK = {
+    "name": "a webhook that is tried",
+    "url": "https://receiver.example/hook",
+    "secret": "a-secret-that-only-the-receiver-knows",
+    "events": ["secret.created"],
+}
 FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["tenant_id"]}
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
 SECRET_POLICIES = "/v1/secret-policies"
 ONE_SECRET_POLICY = f"{SECRET_POLICIES}/<secret_policy_id>"
+WEBHOOKS = "/v1/webhooks"
+ONE_WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
+ONE_DELIVERY = f"{ONE_WEBHOOK}/deliveries/<delivery_id>"
 
 SECRETS = (
     Operation("GET", "/v1/secrets", "secrets:list", "secrets", "list"),
@@ -171,6 +184,15 @@ OPERATIONS = (
     Operation("GET", "/v1/identity/users/<user_id>/roles", "identity:read", "identity", "identity_read"),
     Operation("PUT", "/v1/identity/users/<user_id>/roles", "identity:admin", "identity", "policy", {"roles": []}),
     Operation("POST", "/v1/identity/webhooks/scaikey", SIGNED, "identity", "open", {"event_id": "evt_x"}),
+    # Webhooks
+    Operation("GET", WEBHOOKS, "admin", "webhooks", "webhook"),
+    Operation("POST", WEBHOOKS, "admin", "webhooks", "webhook", WEBHOOK),
+    Operation("GET", ONE_WEBHOOK, "admin", "webhooks", "webhook"),
+    Operation("PATCH", ONE_WEBHOOK, "admin", "webhooks", "webhook", {"name": "another name"}),
+    Operation("DELETE", ONE_WEBHOOK, "admin", "webhooks", "webhook"),
+    Operation("POST", f"{ONE_WEBHOOK}/test", "admin", "webhooks", "webhook"),
+    Operation("GET", f"{ONE_WEBHOOK}/deliveries", "admin", "webhooks", "webhook"),
+    Operation("POST", f"{ONE_DELIVERY}/redeliver", "admin", "webhooks", "webhook"),
     # Audit
     Operation("GET", "/v1/audit/logs", "audit:read", "audit", "audit_query"),
     Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit", "audit_query"),

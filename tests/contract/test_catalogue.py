@@ -35,6 +35,12 @@ PROMISED = {
     "scaivault_build_info": ("gauge", "version,revision,python"),
     "scaivault_metric_labels_dropped_total": ("counter", "series"),
 }
+WORKERS_PROMISED = {
+    "scaivault_webhook_delivery_duration_seconds": ("histogram", ""),
+    "scaivault_webhook_deliveries_total": ("counter", "webhook,status"),
+    "scaivault_worker_jobs_total": ("counter", "job,status"),
+    "scaivault_worker_last_success_timestamp_seconds": ("gauge", "job"),
+}
 BY_NAME = {series.name: series for series in CATALOGUE if series.is_counted_by_requests}
 
 
@@ -55,6 +61,33 @@ def exposed():
 
 def test_the_catalogue_is_what_the_monitoring_contract_promises():
     assert {name: (series.kind.value, ",".join(series.labels)) for name, series in BY_NAME.items()} == PROMISED
+
+
+def test_a_worker_makes_its_own_besides():
+    workers = {series.name: series for series in CATALOGUE if series.is_counted_by_workers}
+    declared = {name: (series.kind.value, ",".join(series.labels)) for name, series in workers.items()}
+    assert declared == WORKERS_PROMISED
+    instruments = Instruments()
+    instruments.make_worker_series()
+    instruments.webhook_attempted(0.1)
+    instruments.webhook_delivered("wh_1", "success")
+    instruments.job_done("event_dispatch", 1, 1_780_000_000.0)
+    instruments.job_failed("secret_expiry")
+    text = instruments.render("")[0].decode()
+    assert {family.name for family in text_string_to_metric_families(text)} >= {
+        name.removesuffix("_total") for name in WORKERS_PROMISED
+    }
+    assert 'scaivault_worker_jobs_total{job="event_dispatch",status="success"} 1.0' in text
+    assert 'scaivault_worker_jobs_total{job="heartbeat",status="failed"} 0.0' in text
+
+
+def test_webhooks_are_capped():
+    instruments = Instruments(cap=2)
+    instruments.make_worker_series()
+    for number in range(5):
+        instruments.webhook_delivered(f"wh_{number}", "success")
+    text = instruments.render("")[0].decode()
+    assert 'scaivault_webhook_deliveries_total{status="success",webhook="__other__"} 3.0' in text
 
 
 def test_no_series_is_declared_twice():

@@ -13,7 +13,7 @@ from scaivault.kernel.caller import Role
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.limits import RateCategory
 from scaivault.ratelimit.local import LocalBuckets
-from tests.contract.operations import FOREIGN, TRUST
+from tests.contract.operations import FOREIGN, TRUST, WEBHOOK
 
 # By class, with the status and the code that clients see.
 ANSWERED = {
@@ -25,6 +25,7 @@ ANSWERED = {
     "InvalidPolicy": (400, "invalid_policy"),
     "InvalidSecretType": (400, "invalid_secret_type"),
     "InvalidTrust": (400, "invalid_trust"),
+    "InvalidWebhook": (400, "invalid_webhook"),
     "BodyTooLarge": (413, "invalid_request"),
     "ValidationFailed": (422, "validation_error"),
     "Unauthenticated": (401, "authentication_required"),
@@ -53,6 +54,8 @@ ANSWERED = {
     "SecretPolicyNotFound": (404, "secret_policy_not_found"),
     "TokenNotFound": (404, "token_not_found"),
     "TrustNotFound": (404, "trust_not_found"),
+    "WebhookNotFound": (404, "webhook_not_found"),
+    "DeliveryNotFound": (404, "delivery_not_found"),
     "Conflict": (409, "conflict"),
     "SecretExists": (409, "secret_exists"),
     "VersionConflict": (409, "version_conflict"),
@@ -65,12 +68,14 @@ ANSWERED = {
     "TooManySecretPolicies": (409, "too_many_secret_policies"),
     "TooManyTokens": (409, "too_many_tokens"),
     "TooManyTrusts": (409, "too_many_trusts"),
+    "TooManyWebhooks": (409, "too_many_webhooks"),
     "TrustExists": (409, "trust_exists"),
     "RateLimited": (429, "rate_limited"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
     "NothingThere": (503, "service_unavailable"),
+    "TestsAreBusy": (503, "service_unavailable"),
     "SyncNotConfigured": (503, "service_unavailable"),
 }
 # A bare internal_error on purpose: clients can do nothing about them.
@@ -269,6 +274,38 @@ def too_many_key_sets(scene):
     return trust(scene, 4, issuer=issuer)
 
 
+def webhook_to_inside(scene):
+    return scene.bob.post("/v1/webhooks", {**WEBHOOK, "url": "https://169.254.169.254/latest"})
+
+
+def no_such_webhook(scene):
+    return scene.ada.get(f"/v1/webhooks/wh_{'0' * 32}")
+
+
+def no_such_delivery(scene):
+    made = scene.bob.post("/v1/webhooks", WEBHOOK).json["id"]
+    answer = scene.bob.post(f"/v1/webhooks/{made}/deliveries/del_{'0' * 32}/redeliver")
+    assert scene.bob.delete(f"/v1/webhooks/{made}").status_code == 204
+    return answer
+
+
+def too_many_webhooks(scene):
+    """In the rows: each one that is made by a request waits until everybody has heard of it."""
+    made = scene.bob.post("/v1/webhooks", WEBHOOK).json["id"]
+    more = """
+        INSERT INTO webhooks (tenant_id, id, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by,
+                              created_at, updated_at)
+        SELECT tenant_id, id || number, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by,
+               created_at, updated_at
+          FROM webhooks, generate_series(1, 100) AS number WHERE id = %s
+    """
+    with psycopg.connect(scene.database_url, autocommit=True) as connection:
+        connection.execute(more, [made])
+        answer = scene.bob.post("/v1/webhooks", WEBHOOK)
+        connection.execute("DELETE FROM webhooks WHERE id LIKE %s", [f"{made}%"])
+    return answer
+
+
 def foreign_token_of_nobody(scene):
     return scene.house.voice().post("/v1/auth/exchange", FOREIGN)
 
@@ -376,6 +413,7 @@ REACHED = [
     (400, "invalid_policy", policy_without_rules),
     (400, "invalid_glob", odd_glob),
     (400, "invalid_trust", trust_in_everybody),
+    (400, "invalid_webhook", webhook_to_inside),
     (422, "validation_error", wrong_field_type),
     (404, "tenant_not_found", no_such_tenant),
     (404, "identity_not_found", no_such_identity),
@@ -387,6 +425,8 @@ REACHED = [
     (404, "secret_policy_not_found", no_secret_policy_there),
     (404, "token_not_found", no_such_token),
     (404, "trust_not_found", no_such_trust),
+    (404, "webhook_not_found", no_such_webhook),
+    (404, "delivery_not_found", no_such_delivery),
     (404, "not_found", no_such_address),
     (405, "method_not_allowed", no_such_method),
     (409, "policy_in_use", bound_policy),
@@ -400,6 +440,7 @@ REACHED = [
     (409, "too_many_secret_policies", too_many_secret_policies),
     (409, "trust_exists", trust_of_a_taken_name),
     (409, "too_many_trusts", too_many_key_sets),
+    (409, "too_many_webhooks", too_many_webhooks),
     (503, "service_unavailable", no_room_for_the_audit_row),
     (500, "internal_error", bug_within),
 ]
@@ -433,6 +474,7 @@ DOCUMENTED = frozenset(
         "policy_not_found",
         "binding_not_found",
         "secret_policy_not_found",
+        "webhook_not_found",
         "policy_in_use",
         "secret_exists",
         "version_conflict",
@@ -459,7 +501,7 @@ class Scene:
         self.room, self.monkeypatch = room, monkeypatch
         self.path = f"{room}/db"
         self.secret = f"/v1/secrets/{self.path}"
-        self._url = standing.database_url
+        self._url = self.database_url = standing.database_url
 
     def token(self, scopes=("secrets:read",), **more):
         # By a maker of its own: the house stands for many tests, and an identity may have a hundred tokens.

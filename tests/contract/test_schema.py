@@ -10,6 +10,7 @@ from tests.contract import schema
 
 TENANT_TABLES = {
     "audit_log",
+    "events",
     "group_members",
     "groups",
     "identities",
@@ -25,6 +26,11 @@ TENANT_TABLES = {
     "trusts",
     "untold_users",
     "users",
+    "webhook_deliveries",
+    "webhook_hours",
+    "webhook_lanes",
+    "webhook_secrets",
+    "webhooks",
 }
 # What belongs to no tenant: what is above tenants, and what is the installation's.
 OTHER_TABLES = {
@@ -36,6 +42,14 @@ OTHER_TABLES = {
     "partners",
     "system_keys",
     "tenants",
+    "workers",
+}
+# A worker asks for all tenants' work at once: each holds what is due, or what is old, and nothing else of anybody.
+WORKERS_INDEXES = {
+    "events_occurred_at_idx",
+    "events_undispatched_idx",
+    "secrets_notice_idx",
+    "webhook_lanes_due_idx",
 }
 
 
@@ -83,7 +97,7 @@ def test_every_index_of_a_tenants_table_begins_with_the_tenant(rows):
            AND attname IS DISTINCT FROM 'tenant_id'
         """
     )
-    assert sorted(name for (name,) in others) == ["tokens_digest_key", "tokens_pkey"]
+    assert {name for (name,) in others} == {"tokens_digest_key", "tokens_pkey"} | WORKERS_INDEXES
 
 
 def test_the_months_of_the_trail_are_made_ahead(rows):

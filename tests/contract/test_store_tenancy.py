@@ -22,6 +22,9 @@ TABLE = re.compile(rf"\b(?:FROM|JOIN|INTO|UPDATE|TABLE|USING)\s+(?:ONLY\s+)?({'|
 # By function: why the statement need not name a tenant, or the function need not be told one.
 WITHOUT_TENANT = {
     "identity.find_token": "the look-up by which the tenant is learnt, by a digest nobody can guess",
+    "events.list_undispatched": "a worker's look at what is to be told, each row with its tenant",
+    "events.remove_expired_secrets": "a worker's tidying, by age alone",
+    "events.remove_hours_before": "as above",
 }
 NOT_TOLD = {
     "identity.find_token": "the look-up by which the tenant is learnt",
@@ -50,6 +53,19 @@ NOT_TOLD = {
     "directory.count_syncs": "as above",
     "directory.count_queued": "as above",
     "directory.claim_partner_status": "above tenants",
+    "events.list_listening": "a worker dispatches many tenants' events at once, each row with its tenant",
+    "events.list_undispatched": "as above",
+    "events.change_dispatched": "as above",
+    "events.claim_lanes": "as above",
+    "events.change_due": "as above",
+    "events.add_deliveries": "as above",
+    "events.claim_due_lane": "a worker takes whichever is due, and learns whose it is",
+    "events.claim_dispatch": "a lock of the installation's",
+    "events.remove_events_before": "a worker's tidying, by age alone",
+    "events.remove_expired_secrets": "as above",
+    "events.remove_hours_before": "as above",
+    "secrets.claim_due_notices": "a worker takes whichever are due, each row with its tenant",
+    "secrets.change_notices": "as above",
     "secrets.change_last_accessed": "many tenants' notes in one statement, each row with its tenant",
     "audit.add_entry": "the tenant is among the entry's fields, and a column of the statement",
     "audit.find_recorded": "the tenant is among the entry's fields and in the look-up it is given",
@@ -126,6 +142,7 @@ def test_all_stores_are_looked_at():
     assert {file.relative_to(FEATURES).parts[0] for file in STORES} == {
         "audit",
         "directory",
+        "events",
         "generators",
         "identity",
         "policies",

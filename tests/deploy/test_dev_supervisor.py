@@ -90,7 +90,8 @@ def brought(database_url, redis_url):
 
 def free_ports_of_dev():
     """Where a `make run` of the test's own may listen."""
-    return dict(zip(("PORT", "OPS_PORT", "EXPORTER_PORT"), map(str, free_ports(3)), strict=True))
+    names = ("PORT", "OPS_PORT", "EXPORTER_PORT", "WORKER_PORT")
+    return dict(zip(names, map(str, free_ports(len(names))), strict=True))
 
 
 def descendants(pid):
@@ -132,6 +133,7 @@ def test_days_of_a_newcomer(dev, ports):
     assert env["SCAIVAULT_URL"] == f"http://127.0.0.1:{ports['PORT']}"
     assert env["SCAIVAULT_OPS_URL"] == f"http://127.0.0.1:{ports['OPS_PORT']}"
     assert env["SCAIVAULT_EXPORTER_URL"] == f"http://127.0.0.1:{ports['EXPORTER_PORT']}"
+    assert env["SCAIVAULT_WORKER_URL"] == f"http://127.0.0.1:{ports['WORKER_PORT']}"
     assert {"SCAIVAULT_TOKEN", "SCAIVAULT_READER_TOKEN"} <= set(env)
     assert env["SCAIVAULT_TOKEN"] not in first.said
     assert modes(first.folder) == {}

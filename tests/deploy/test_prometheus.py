@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+from contextlib import closing
 
 import pytest
 import requests
@@ -13,11 +14,13 @@ from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.series import Kind, Scope
 from tests.deploy.test_dev_supervisor import CHECKOUT, READY, Dev, free_ports, free_ports_of_dev
 from tests.faults.test_dependencies import await_true
+from tests.receiver import Receiver
 
 README = CHECKOUT / "README.md"
 PROGRAM = CHECKOUT / ".venv" / "debian" / "usr" / "bin" / "prometheus"
 HERE = [series for series in CATALOGUE if series.is_here]
 PATIENCE_SECONDS = 60
+SECRET = "a-secret-that-only-the-receiver-knows"
 
 
 class Prometheus:
@@ -64,21 +67,29 @@ def dev(tmp_path_factory):
 def prometheus(dev, tmp_path_factory):
     """The README's configuration, with the addresses of this run and a scrape a second."""
     configuration = re.search(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)[1]
-    for name, address in (("SCAIVAULT_OPS_URL", "127.0.0.1:9464"), ("SCAIVAULT_EXPORTER_URL", "127.0.0.1:9465")):
+    for name, address in (
+        ("SCAIVAULT_OPS_URL", "127.0.0.1:9464"),
+        ("SCAIVAULT_EXPORTER_URL", "127.0.0.1:9465"),
+        ("SCAIVAULT_WORKER_URL", "127.0.0.1:9466"),
+    ):
         assert address in configuration
         configuration = configuration.replace(address, dev.env[name].removeprefix("http://"))
     prometheus = Prometheus(tmp_path_factory.mktemp("data"), "global: {scrape_interval: 1s}\n" + configuration)
     try:
-        use(dev.env)
-        await_true(lambda: len(prometheus.targets()) == 2)
+        with closing(Receiver(SECRET)) as receiver:
+            use(dev.env, receiver.url)
+            receiver.await_count(1)
+        await_true(lambda: len(prometheus.targets()) == 3)
         yield prometheus
     finally:
         processes.stop(prometheus.process, signal.SIGTERM, 10)
 
 
-def use(env):
-    """Write, read, be refused: what makes series that do not begin at 0."""
+def use(env, hook_url):
+    """Write, read, be told of it, be refused: what makes series that do not begin at 0."""
+    hook = {"name": "told", "url": hook_url, "secret": SECRET, "events": ["secret.created"]}
     for method, path, token, body, status in (
+        ("POST", "webhooks", "SCAIVAULT_TOKEN", hook, 201),
         ("PUT", "secrets/app/db", "SCAIVAULT_TOKEN", {"data": {"key": "value"}}, 201),
         ("GET", "secrets/app/db", "SCAIVAULT_TOKEN", None, 200),
         ("GET", "secrets/billing/db", "SCAIVAULT_READER_TOKEN", None, 403),
@@ -92,7 +103,7 @@ def use(env):
 
 def test_every_target_is_up_without_a_scrape_error(prometheus):
     await_true(lambda: all(target["health"] == "up" for target in prometheus.targets()))
-    assert [target["lastError"] for target in prometheus.targets()] == ["", ""]
+    assert [target["lastError"] for target in prometheus.targets()] == ["", "", ""]
 
 
 @pytest.mark.parametrize("series", HERE, ids=lambda series: series.name)

@@ -13,7 +13,13 @@ from exporter.server import Pages
 from exporter.snapshot import INTERVALS_TO_KEEP, Collector, Watch
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.dependencies import KMS_KEY_LAST_ROTATION, KMS_KEY_USABLE
-from scaivault.observability.catalogue.features import SECRETS, SECRETS_TOTAL, TOP_READERS
+from scaivault.observability.catalogue.features import (
+    SECRETS,
+    SECRETS_TOTAL,
+    TOP_READERS,
+    WEBHOOK_OLDEST_PENDING_SECONDS,
+    WEBHOOK_QUEUE_DEPTH,
+)
 from scaivault.observability.catalogue.requests import RATE_LIMIT_BUCKET_FILL
 from scaivault.observability.catalogue.series import Maker, Scope
 from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS, COLLECTORS
@@ -29,6 +35,9 @@ LOOKS = {
     "readers": lambda: [gauge(TOP_READERS, [(("tnt_a/user:x",), 3.0)])],
     "limits": lambda: [gauge(RATE_LIMIT_BUCKET_FILL, [(("read", "tnt_a/user:x"), 0.5)])],
     "kms": lambda: [gauge(KMS_KEY_USABLE, [((), 1.0)]), gauge(KMS_KEY_LAST_ROTATION, [((), 0.0)])],
+    "webhooks": lambda: [
+        gauge(series, [((), 2.0)]) for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS)
+    ],
 }
 
 
@@ -175,7 +184,7 @@ def test_what_is_fresh_is_left_in_redis_with_its_time(publisher, watches, board)
     assert (key, seconds) == (KEY, INTERVALS_TO_KEEP * INTERVAL)
     parts = decode(content)
     assert {part.good_until for part in parts} == {WALL + INTERVALS_TO_KEEP * INTERVAL}
-    assert len([family for part in parts for family in part.families]) == 6
+    assert len([family for part in parts for family in part.families]) == 8
 
 
 @pytest.mark.parametrize("asked_before_it_ends", [0, 1])

@@ -26,7 +26,7 @@ from scaivault.features.identity.service.exchange import Offer
 from scaivault.features.secrets.routes.messages import BatchItem, SecretReply, WriteBody
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.plaintext import Plaintext
-from tests.contract.operations import ONE_SECRET_POLICY, OPERATIONS, SECRET_POLICIES, TRUST
+from tests.contract.operations import ONE_SECRET_POLICY, OPERATIONS, SECRET_POLICIES, TRUST, WEBHOOK
 from tests.contract.standing import stand
 from tests.otlp import Span, collecting
 from tests.security.wire import request, serving
@@ -168,6 +168,15 @@ class Teller:
         self.variables["secret_policy_id"] = policy.json["id"]
         self.variables["trust_id"] = ada.post("/v1/auth/trusts", {**TRUST, "name": "planted"}).json["id"]
 
+        hook = {
+            **WEBHOOK,
+            "url": "http://127.0.0.1:9/hook",
+            "secret": self.new("a webhook's secret", "{}-to-sign-with"),
+        }
+        self.variables["webhook_id"] = ada.post("/v1/webhooks", hook).json["id"]
+        tried = ada.post(f"/v1/webhooks/{self.variables['webhook_id']}/test").json
+        self.variables["delivery_id"] = tried["delivery_id"]
+
     def run_all(self):
         """Every route as it is meant; what deletes comes last."""
         for operation in sorted(OPERATIONS, key=lambda each: each.method == "DELETE"):
@@ -178,6 +187,8 @@ class Teller:
                 body = {**body, "fields": GENERATED}
             if body and "subject_token" in body:
                 body = {**body, "subject_token": self.new("a foreign token", "eyJhbGciOiJFUzI1NiJ9.{}.x")}
+            if body and "secret" in body:
+                body = {**body, "secret": self.new("a webhook's secret", "{}-to-sign-with")}
             if body and "token" in body:
                 body = {"token": self.new("a token looked into", "skt_{}")}
             self.ask(operation, "as it is meant", body)
@@ -223,6 +234,7 @@ class Teller:
                     "rules",
                     "scopes",
                     "context",
+                    "secret",
                     "fields",
                     "policy_type",
                 )
@@ -379,6 +391,7 @@ WHERE = [
     "table authority_clock",
     "table directory_events",
     "table directory_syncs",
+    "table events",
     "table group_members",
     "table groups",
     "table identities",
@@ -399,6 +412,12 @@ WHERE = [
     "table trusts",
     "table untold_users",
     "table users",
+    "table webhook_deliveries",
+    "table webhook_hours",
+    "table webhook_lanes",
+    "table webhook_secrets",
+    "table webhooks",
+    "table workers",
 ]
 
 

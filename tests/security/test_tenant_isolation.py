@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from scaivault.crypto.keyring import KeyRing
-from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, TRUST, UNSERVED, by_name
+from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, TRUST, UNSERVED, WEBHOOK, by_name
 from tests.contract.test_schema import TENANT_TABLES
 
 # Bodies that would do something, if they reached anything.
@@ -33,10 +33,16 @@ def adas(standing):
     made = ada.post("/v1/auth/tokens", {"name": "token-of-ada", "scopes": ["secrets:list"]}).json
     ada.post("/v1/auth/trusts", {**TRUST, "name": "another-trust-of-ada"})
     trust = ada.post("/v1/auth/trusts", {**TRUST, "name": "trust-of-ada"}).json
+    hook = {**WEBHOOK, "name": "webhook-of-ada", "url": "http://127.0.0.1:9/hook-of-ada"}
+    ada.post("/v1/webhooks", hook)
+    webhook = ada.post("/v1/webhooks", hook).json["id"]
+    tried = ada.post(f"/v1/webhooks/{webhook}/test").json["delivery_id"]
     static = [{"name": "user", "generator": "static", "config": {"value": "literal-of-ada"}}]
     ada.post("/v1/secret-policies", {"name": "another-generator-of-ada", "fields": static})
     secret_policy = ada.post("/v1/secret-policies", {"name": "generator-of-ada", "fields": static}).json
     return {
+        "webhook_id": webhook,
+        "delivery_id": tried,
         "path": "isolated/db",
         "policy_id": policy["id"],
         "binding_id": binding["id"],
@@ -70,7 +76,7 @@ def told(answer, variables):
     for name in names:
         text = text.replace(name, "…")
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "…", text)
-    text = re.sub(r"\b(req|log|pol|sp|bnd|tok|trs)_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|skt_[\w-]{43}", "…", text)
+    text = re.sub(r"\b(req|log|pol|sp|bnd|tok|trs|wh|del)_[0-9a-f]{32}\b|\b[0-9a-f]{32}\b|skt_[\w-]{43}", "…", text)
     text = re.sub(r'"(duration_ms|uptime_seconds|latency_ms|memory_used_mb)": ?[\d.]+', "…", text)
     headers = {name: value for name, value in answer.headers if name not in {"X-Request-ID", "Content-Length"}}
     return answer.status_code, text, headers
@@ -136,9 +142,13 @@ def test_no_operation_shows_or_changes_anything_of_another_tenant(standing, bob,
         "trust-of-ada",
         "generator-of-ada",
         "literal-of-ada",
+        "webhook-of-ada",
+        "hook-of-ada",
     ):
         assert shown not in answer.text
-    for name in ("policy_id", "binding_id", "token_id", "trust_id", "secret_policy_id", "token"):
+    for name in (
+        *("policy_id", "binding_id", "token_id", "trust_id", "secret_policy_id", "webhook_id", "delivery_id", "token"),
+    ):
         assert adas[name] not in answer.text
     assert rows_of(standing.database_url, "tnt_a") == before
     clean(bob)
@@ -163,6 +173,7 @@ def test_no_trail_tells_of_another_tenant(standing, ada, bob, adas):
         ("/v1/secret-policies?limit=1", "secret_policies"),
         ("/v1/auth/tokens?limit=1", "tokens"),
         ("/v1/auth/trusts?limit=1", "trusts"),
+        ("/v1/webhooks?limit=1", "webhooks"),
         ("/v1/audit/logs?limit=1", "logs"),
         ("/v1/audit/secrets/isolated/db?limit=1", "logs"),
     ],

@@ -42,6 +42,7 @@ from scaivault.kernel.journal import Action
 from scaivault.kernel.paths import parse_path
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
+from tests.fakes import NobodyListens
 
 TENANT = "tnt_a"
 NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
@@ -113,6 +114,7 @@ class House:
         self.policies = PolicyService(
             self.database,
             self.journal,
+            NobodyListens(),
             self.guard,
             self.clock,
             lambda tenant_id, identity_id: self.groups.get((tenant_id, identity_id), frozenset()),
@@ -123,6 +125,7 @@ class House:
         return PolicyGuard(
             self.database,
             self.journal,
+            NobodyListens(),
             Epochs(self.database),
             self.clock,
             self.violations.append,
@@ -359,7 +362,7 @@ class TestDenials:
     def test_without_a_database_nothing_is_allowed(self, house):
         house.policy(a_rule())
         closed = Database("postgresql://nobody@127.0.0.1:1/none", 1, lambda _seconds: None)
-        guard = PolicyGuard(closed, house.journal, Epochs(closed), house.clock, print, print)
+        guard = PolicyGuard(closed, house.journal, NobodyListens(), Epochs(closed), house.clock, print, print)
         with pytest.raises(Unavailable):
             guard.require(CALLER, Permission.READ, PATH)
 
@@ -404,7 +407,15 @@ class TestCache:
 
     def test_two_tenants_views_do_not_meet_whatever_their_epochs(self, house):
         house.policy(a_rule())
-        guard = PolicyGuard(house.database, house.journal, FrozenEpochs(), house.clock, print, house.looked_up.append)
+        guard = PolicyGuard(
+            house.database,
+            house.journal,
+            NobodyListens(),
+            FrozenEpochs(),
+            house.clock,
+            print,
+            house.looked_up.append,
+        )
         assert is_allowed(guard)
         assert not is_allowed(guard, a_caller(tenant_id="tnt_b"))
         assert not is_allowed(guard, a_caller(identity_type=IdentityType.SERVICE_ACCOUNT))

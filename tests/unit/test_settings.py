@@ -8,7 +8,7 @@ import pytest
 from scaivault.settings import KMS_NEEDS, RATE_LIMITS, SECRETS, Address, Settings, SettingsInvalid, variables
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "operations" / "configuration.md"
-MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT", "EXPORTER_PORT"}
+MAKE_RUN_ONLY = {"DEV_DIR", "PORT", "OPS_PORT", "EXPORTER_PORT", "WORKER_PORT"}
 DIRECTORY = {
     "SCAIKEY_URL": "https://scaikey.example.com",
     "SCAIKEY_CLIENT_ID": "app_vault",

@@ -21,7 +21,6 @@ _ANNOUNCED = frozenset(
         "pki_sign",
         "rotate",
         "subscription_event",
-        "webhook_delivery",
     }
 )
 KNOWN_ACTIONS = tuple(sorted(_ANNOUNCED.union(action.value for action in Action)))

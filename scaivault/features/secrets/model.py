@@ -16,6 +16,7 @@ Metadata = Mapping[str, object]
 RETENTION = timedelta(days=30)
 DEFAULT_MAX_VERSIONS = 10
 MAX_METADATA_BYTES = 16 * 1024
+NOTIFY_BEFORE = (30 * 86_400, 7 * 86_400, 86_400)
 
 
 class SecretType(StrEnum):
@@ -32,15 +33,21 @@ class SecretType(StrEnum):
 class Options:
     """How a secret is kept. None leaves what is; they stay in force for later writes.
 
-    `expires_in` is how long each value lives: every write starts it anew. Zero means for ever.
+    `expires_in` is how long each value lives: every write starts it anew. Zero means for ever. `notify_before` is how
+    long before the end others are told of it.
     """
 
     max_versions: int | None = None
     expires_in: timedelta | None = None
+    notify_before: Sequence[timedelta] | None = None
 
     def named(self) -> list[str]:
         """The names of the options that are given."""
-        given = {"max_versions": self.max_versions, "expires_in": self.expires_in}
+        given = {
+            "max_versions": self.max_versions,
+            "expires_in": self.expires_in,
+            "notify_before": self.notify_before,
+        }
         return [name for name, value in given.items() if value is not None]
 
 
@@ -72,6 +79,8 @@ class Secret:
     recoverable_until: datetime | None
     last_accessed_at: datetime | None
     last_accessed_by: str | None
+    notify_before: Sequence[int] | None = None
+    """In seconds, longest first; None is NOTIFY_BEFORE."""
 
     @classmethod
     def unwritten(cls, path: SecretPath, now: datetime) -> "Secret":
@@ -106,6 +115,9 @@ class Secret:
     def with_options(self, options: Options, now: datetime) -> "Secret":
         """The secret kept in another way; a new lifetime counts from now."""
         changed = replace(self, max_versions=options.max_versions or self.max_versions)
+        if options.notify_before is not None:
+            seconds = {int(each.total_seconds()) for each in options.notify_before}
+            changed = replace(changed, notify_before=sorted(seconds, reverse=True))
         if options.expires_in is None:
             return changed
         changed = replace(changed, expires_in_seconds=int(options.expires_in.total_seconds()) or None)
@@ -113,6 +125,11 @@ class Secret:
 
     def expiry_from(self, now: datetime) -> datetime | None:
         return now + timedelta(seconds=self.expires_in_seconds) if self.expires_in_seconds else None
+
+    @property
+    def thresholds(self) -> Sequence[int]:
+        """How long before its end others are told of it, in seconds, longest first."""
+        return NOTIFY_BEFORE if self.notify_before is None else self.notify_before
 
     @property
     def oldest_kept(self) -> int:
@@ -150,6 +167,37 @@ class SealedVersion:
     version_created_at: datetime
     sealed: bytes = field(repr=False)
     wrapped_key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A secret whose end is so near that somebody may want to hear of it, or past."""
+
+    partner_id: str
+    tenant_id: str
+    path: str
+    secret_type: str
+    current_version: int
+    metadata: Metadata
+    expires_at: datetime
+    notify_before: Sequence[int] | None
+
+    def threshold_passed(self, now: datetime) -> int | None:
+        """The shortest that has been passed, in seconds: of several at once, the one that is news. None at the end."""
+        if self.expires_at <= now:
+            return None
+        return min((each for each in self._thresholds if self._instant(each) <= now), default=None)
+
+    def next_after(self, now: datetime) -> datetime | None:
+        """When the next word is due; None if the end has been told of."""
+        return min((at for each in (*self._thresholds, 0) if (at := self._instant(each)) > now), default=None)
+
+    @property
+    def _thresholds(self) -> Sequence[int]:
+        return NOTIFY_BEFORE if self.notify_before is None else self.notify_before
+
+    def _instant(self, seconds: int) -> datetime:
+        return self.expires_at - timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)

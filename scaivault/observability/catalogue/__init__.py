@@ -14,7 +14,13 @@ LABELS_DROPPED = Series(
     "scaivault_metric_labels_dropped_total",
     Kind.COUNTER,
     f"Updates counted as {OVERFLOW}, because a label's value was unknown or beyond its cap.",
-    {"series": tuple(series.name for series in _BEFORE if series.labels and series.is_counted_by_requests)},
+    {
+        "series": tuple(
+            series.name
+            for series in _BEFORE
+            if series.labels and (series.is_counted_by_requests or series.is_counted_by_workers)
+        )
+    },
     made_by=(Maker.API,),
 )
 

@@ -4,6 +4,7 @@ from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope
 from scaivault.observability.catalogue.vocabulary import (
     ACTIONS,
     CAP,
+    JOBS,
     MOST_CERTIFICATES,
     MOST_READERS,
     OUTCOMES,
@@ -65,6 +66,52 @@ POLICY_VIOLATIONS = Series(
     "scaivault_policy_violations_total", Kind.COUNTER, "Requests refused by scope or policy.", {"tenant": CAP}
 )
 
+WEBHOOK_DELIVERY_SECONDS = Series(
+    "scaivault_webhook_delivery_duration_seconds",
+    Kind.HISTOGRAM,
+    "Time of an attempt at a delivery, failures included.",
+    unit="seconds",
+    made_by=(Maker.WORKER,),
+)
+WEBHOOK_DELIVERIES = Series(
+    "scaivault_webhook_deliveries_total",
+    Kind.COUNTER,
+    "Deliveries ended: arrived, or given up after the last attempt.",
+    {"webhook": CAP, "status": OUTCOMES},
+    made_by=(Maker.WORKER,),
+)
+WEBHOOK_QUEUE_DEPTH = Series(
+    "scaivault_webhook_queue_depth",
+    Kind.GAUGE,
+    "Deliveries that are due and not done, and events that are not in a queue yet.",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
+WEBHOOK_OLDEST_PENDING_SECONDS = Series(
+    "scaivault_webhook_oldest_pending_seconds",
+    Kind.GAUGE,
+    "How long the oldest due delivery has been due.",
+    unit="seconds",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
+WORKER_JOBS = Series(
+    "scaivault_worker_jobs_total",
+    Kind.COUNTER,
+    "Batches that workers did, by duty; looking and finding nothing to do is none.",
+    {"job": JOBS, "status": OUTCOMES},
+    made_by=(Maker.WORKER,),
+)
+WORKER_LAST_SUCCESS = Series(
+    "scaivault_worker_last_success_timestamp_seconds",
+    Kind.GAUGE,
+    "When a duty last succeeded, finding nothing to do included.",
+    {"job": JOBS},
+    "seconds",
+    made_by=(Maker.WORKER,),
+    starts_at_zero=False,
+)
+
 _HERE = (
     SECRET_READS,
     SECRET_WRITES,
@@ -74,6 +121,12 @@ _HERE = (
     AUDIT_ENTRIES,
     AUDIT_APPEND_SECONDS,
     POLICY_VIOLATIONS,
+    WEBHOOK_DELIVERY_SECONDS,
+    WEBHOOK_DELIVERIES,
+    WEBHOOK_QUEUE_DEPTH,
+    WEBHOOK_OLDEST_PENDING_SECONDS,
+    WORKER_JOBS,
+    WORKER_LAST_SUCCESS,
 )
 
 
@@ -115,32 +168,10 @@ _TO_COME = (
         "scaivault_lease_revocations_total", "Leases revoked.", Maker.WORKER, Maker.API, engine=CAP, status=OUTCOMES
     ),
     _fact("scaivault_engine_health", "1 if the engine's target lets the vault log in, 0 if not.", engine=CAP),
-    _fact("scaivault_webhook_queue_depth", "Deliveries that are due and not done."),
-    _fact("scaivault_webhook_oldest_pending_seconds", "How long the oldest due delivery has been due.", "seconds"),
-    Series(
-        "scaivault_webhook_delivery_duration_seconds",
-        Kind.HISTOGRAM,
-        "Time of a delivery, failures included.",
-        unit="seconds",
-        made_by=(Maker.WORKER,),
-        since=TO_COME,
-    ),
-    _counter("scaivault_webhook_deliveries_total", "Deliveries ended.", Maker.WORKER, webhook=CAP, status=OUTCOMES),
     _counter("scaivault_anomalies_total", "Findings in the audit trail.", Maker.WORKER, kind=CAP),
     _fact("scaivault_audit_export_last_success_timestamp_seconds", "When an export last succeeded.", "seconds"),
     _fact("scaivault_audit_chain_verified_timestamp_seconds", "When the chain was last verified.", "seconds"),
     _fact("scaivault_audit_chain_ok", "1 if the audit trail's chain was whole when last verified, 0 if not."),
-    _counter("scaivault_worker_jobs_total", "Jobs ended.", Maker.WORKER, job=CAP, status=OUTCOMES),
-    Series(
-        "scaivault_worker_last_success_timestamp_seconds",
-        Kind.GAUGE,
-        "When a job last succeeded.",
-        {"job": CAP},
-        "seconds",
-        made_by=(Maker.WORKER,),
-        since=TO_COME,
-        starts_at_zero=False,
-    ),
 )
 
 SERIES = (*_HERE, *_TO_COME)

@@ -56,3 +56,8 @@ class Series:
     def is_counted_by_requests(self) -> bool:
         """Whether the API's processes move it."""
         return self.is_here and Maker.API in self.made_by
+
+    @property
+    def is_counted_by_workers(self) -> bool:
+        """Whether a worker moves it and the API does not."""
+        return self.is_here and Maker.WORKER in self.made_by and Maker.API not in self.made_by

@@ -7,9 +7,10 @@ from scaivault.features.policies.model.evaluation import Territory, evaluate, te
 from scaivault.features.policies.service.views import Views
 from scaivault.kernel.caller import Caller, Permission, Role, Scope
 from scaivault.kernel.errors import AccessDenied, Forbidden, InsufficientScope, Unavailable, VaultError
+from scaivault.kernel.events import Event, EventType
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
-from scaivault.kernel.ports import Clock, Journal
+from scaivault.kernel.ports import Clock, Journal, Outbox
 from scaivault.storage.database import Database, Session
 from scaivault.storage.epochs import Epochs
 
@@ -37,6 +38,7 @@ class PolicyGuard:
         self,
         database: Database,
         journal: Journal[Session],
+        outbox: Outbox[Session],
         epochs: Epochs,
         clock: Clock,
         observe_violation: Callable[[str], None],
@@ -46,7 +48,9 @@ class PolicyGuard:
         max_weight: int = MAX_WEIGHT,
     ) -> None:
         self._views = Views(database, epochs, max_views, max_weight, on_cache)
+        self._database = database
         self._journal = journal
+        self._outbox = outbox
         self._clock = clock
         self._observe_violation = observe_violation
 
@@ -92,6 +96,7 @@ class PolicyGuard:
         """The refusal, when it is counted and durable; Unavailable, and refused all the same, when it can not be."""
         self._observe_violation(caller.tenant_id)
         failed = refusal.details.get("failed_condition")
+        failed_condition = None if failed is None else str(failed)
         entry = Entry.of(
             Action.POLICY_VIOLATION,
             caller,
@@ -99,10 +104,20 @@ class PolicyGuard:
             success=False,
             attempted=attempted.value,
             reason=refusal.code,
-            failed_condition=None if failed is None else str(failed),
+            failed_condition=failed_condition,
         )
+        facts = {"attempted": attempted.value, "reason": refusal.code, "failed_condition": failed_condition}
         try:
-            self._journal.record_alone(entry)
+            self._record(entry, Event(EventType.POLICY_VIOLATION, caller, path, facts))
         except VaultError as failure:
             raise Unavailable("The audit trail can not be written; try again shortly.") from failure
         return refusal
+
+    def _record(self, entry: Entry, event: Event) -> None:
+        """The refusal, and with it what others are told of it, where anybody listens."""
+        if not self._outbox.is_wanted(event):
+            self._journal.record_alone(entry)
+            return
+        with self._database.transaction() as tx:
+            self._outbox.publish(tx, event)
+            self._journal.record(tx, entry)

@@ -38,10 +38,11 @@ from scaivault.features.policies.model.policies import (
 from scaivault.features.policies.store import bindings, policies
 from scaivault.kernel.caller import Caller, IdentityType, Permission, Scope
 from scaivault.kernel.errors import VaultError
+from scaivault.kernel.events import Event, EventType, Fact
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
-from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.kernel.ports import Clock, Guard, Journal, Outbox
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
 from scaivault.storage.errors import ConstraintViolated
@@ -72,12 +73,14 @@ class PolicyService:
         self,
         database: Database,
         journal: Journal[Session],
+        outbox: Outbox[Session],
         guard: Guard,
         clock: Clock,
         groups_of: Callable[[str, str], frozenset[str]],
     ) -> None:
         self._database = database
         self._journal = journal
+        self._outbox = outbox
         self._guard = guard
         self._clock = clock
         self._groups_of = groups_of
@@ -101,6 +104,7 @@ class PolicyService:
             if policies.count_policies(tx, caller.tenant_id) >= MAX_POLICIES:
                 raise InvalidPolicy(f"A tenant has at most {MAX_POLICIES} policies.")
             policies.add_policy(tx, caller.tenant_id, policy)
+            self._outbox.publish(tx, _event(EventType.POLICY_CREATED, caller, policy))
             self._journal.record(tx, _entry(Action.POLICY_CREATE, caller, policy))
         return Detail(policy, ())
 
@@ -135,6 +139,7 @@ class PolicyService:
         with self._changing(caller, Action.POLICY_UPDATE) as tx:
             policy = _changed(self._claim(tx, caller, policy_id, expected), changes, self._clock.now())
             policies.change_policy(tx, caller.tenant_id, policy)
+            self._outbox.publish(tx, _event(EventType.POLICY_UPDATED, caller, policy))
             self._journal.record(tx, _entry(Action.POLICY_UPDATE, caller, policy))
             return self._detail(tx, caller, policy)
 
@@ -148,6 +153,7 @@ class PolicyService:
                 raise PolicyInUse(binding_count=bound)
             bindings.remove_bindings(tx, caller.tenant_id, policy_id)
             policies.remove_policy(tx, caller.tenant_id, policy_id)
+            self._outbox.publish(tx, _event(EventType.POLICY_DELETED, caller, policy, bindings_removed=bound))
             entry = Entry.of(
                 Action.POLICY_DELETE, caller, policy_id=policy_id, revision=policy.revision, bindings_removed=bound
             )
@@ -177,6 +183,7 @@ class PolicyService:
             if bindings.count_bindings(tx, caller.tenant_id, policy_id) >= MAX_BINDINGS:
                 raise InvalidPolicy(f"A policy has at most {MAX_BINDINGS} bindings; bind it to a group instead.")
             bindings.add_binding(tx, caller.tenant_id, binding)
+            self._outbox.publish(tx, _binding_event(EventType.POLICY_BINDING_CREATED, caller, policy, binding))
             self._journal.record(tx, _binding_entry(Action.POLICY_BIND, caller, policy, binding))
         return binding
 
@@ -189,6 +196,7 @@ class PolicyService:
             if binding is None:
                 raise BindingNotFound
             bindings.remove_binding(tx, caller.tenant_id, policy_id, binding_id)
+            self._outbox.publish(tx, _binding_event(EventType.POLICY_BINDING_DELETED, caller, policy, binding))
             self._journal.record(tx, _binding_entry(Action.POLICY_UNBIND, caller, policy, binding))
 
     def test(self, caller: Caller, trial: Trial) -> Explanation:
@@ -261,3 +269,26 @@ def _binding_entry(action: Action, caller: Caller, policy: Policy, binding: Bind
         bound_identity_type=binding.identity_type.value,
         bound_identity_id=binding.identity_id,
     )
+
+
+def _event(kind: EventType, caller: Caller, policy: Policy, **more: Fact) -> Event:
+    facts: dict[str, Fact] = {
+        "policy_id": policy.id,
+        "name": policy.name,
+        "revision": policy.revision,
+        "rule_count": len(policy.rules),
+        "is_active": policy.is_active,
+    }
+    return Event(kind, caller, None, facts | more)
+
+
+def _binding_event(kind: EventType, caller: Caller, policy: Policy, binding: Binding) -> Event:
+    facts: dict[str, Fact] = {
+        "policy_id": policy.id,
+        "policy_name": policy.name,
+        "binding_id": binding.id,
+        "identity_type": binding.identity_type.value,
+        "identity_id": binding.identity_id,
+        "expires_at": binding.expires_at,
+    }
+    return Event(kind, caller, None, facts)

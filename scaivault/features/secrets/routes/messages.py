@@ -20,6 +20,7 @@ from scaivault.features.secrets.model import (
     Write,
 )
 from scaivault.features.secrets.service.batch import MOST_PATHS
+from scaivault.kernel.durations import spell_duration
 from scaivault.kernel.errors import InvalidRequest, ValidationFailed, VaultError
 from scaivault.kernel.paths import parse_prefix
 from scaivault.kernel.plaintext import Plaintext
@@ -29,6 +30,7 @@ MAX_DATA_BYTES = 1024 * 1024
 MAX_DATA_DEPTH = 32
 MAX_BODY_BYTES = MAX_DATA_BYTES + MAX_METADATA_BYTES + 64 * 1024
 MAX_VERSIONS = 100
+MOST_THRESHOLDS = 10
 
 
 def _secret_type(value: object) -> SecretType:
@@ -63,10 +65,14 @@ class Metadata(Body):
 
 
 class SecretOptions(Body):
-    """They stay in force for later writes. `expires_in` counts from each write; null means for ever."""
+    """They stay in force for later writes. `expires_in` counts from each write; null means for ever.
+
+    `notify_before` is how long before the end `secret.expiring` is told, 30d, 7d and 1d unless said otherwise.
+    """
 
     max_versions: Annotated[int, Field(ge=1, le=MAX_VERSIONS)] | None = None
     expires_in: Duration | None = None
+    notify_before: Annotated[list[Duration], Field(max_length=MOST_THRESHOLDS)] | None = None
     expected_version: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
     def expected(self, if_match: int | None) -> int | None:
@@ -77,7 +83,7 @@ class SecretOptions(Body):
 
     def to_model(self) -> Options:
         is_cleared = "expires_in" in self.model_fields_set and self.expires_in is None
-        return Options(self.max_versions, timedelta(0) if is_cleared else self.expires_in)
+        return Options(self.max_versions, timedelta(0) if is_cleared else self.expires_in, self.notify_before)
 
 
 class WriteBody(Body):
@@ -210,6 +216,7 @@ class MetadataReply(Reply):
     recoverable_until: Timestamp | None
     last_accessed_at: Timestamp | None
     last_accessed_by: str | None
+    notify_before: list[str]
     rotation_policy_id: str | None = None
     secret_policy_id: str | None = None
 
@@ -228,6 +235,7 @@ class MetadataReply(Reply):
             recoverable_until=secret.recoverable_until,
             last_accessed_at=secret.last_accessed_at,
             last_accessed_by=secret.last_accessed_by,
+            notify_before=[spell_duration(timedelta(seconds=each)) for each in secret.thresholds],
         )
 
 

@@ -20,14 +20,16 @@ from scaivault.features.secrets.model import (
     merged,
     tags_of,
 )
+from scaivault.features.secrets.service import telling
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.trash import claim
 from scaivault.kernel.caller import Caller, Permission
 from scaivault.kernel.errors import NotFound
+from scaivault.kernel.events import Fact
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.plaintext import Plaintext
-from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.kernel.ports import Clock, Guard, Journal, Outbox
 from scaivault.storage.database import Database, Session
 from scaivault.storage.errors import ConstraintViolated
 
@@ -41,6 +43,7 @@ class SecretService:
         envelope: Envelope,
         guard: Guard,
         journal: Journal[Session],
+        outbox: Outbox[Session],
         clock: Clock,
         access: AccessNotes,
         on_read: Callable[[str, str], None],
@@ -50,6 +53,7 @@ class SecretService:
         self._envelope = envelope
         self._guard = guard
         self._journal = journal
+        self._outbox = outbox
         self._clock = clock
         self._access = access
         self._on_read = on_read
@@ -75,6 +79,7 @@ class SecretService:
             plaintext = self._open(caller, keys, found)
         except UnknownKeyVersion:
             plaintext = self._open_at_last(caller, self._newest_keys(caller), found)
+        self._tell_of_access(caller, found)
         self._access.note(caller.tenant_id, path, now, caller.identity_id)
         self._on_read(caller.tenant_id, found.secret_type)
         return found, plaintext
@@ -123,6 +128,7 @@ class SecretService:
             changed = replace(kept, metadata=merged(secret.metadata, change), updated_at=now)
             self._change(tx, caller, secret, changed)
             self._prune(tx, caller, changed)
+            self._outbox.publish(tx, telling.changed(caller, secret, changed, changed="metadata"))
             self._journal.record(
                 tx, Entry.of(Action.WRITE, caller, path, changed="metadata", fields=sorted({*change, *options.named()}))
             )
@@ -144,12 +150,19 @@ class SecretService:
             if old is None:
                 raise VersionNotFound
             write = Write(self._open(caller, keys, old), expected_version=expected_version)
-            written = self._add_version(tx, caller, keys, path, secret, write)
+            written = self._add_version(tx, caller, keys, path, secret, write, rollback_to=version)
             self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version, rollback_to=version))
         return written
 
     def _add_version(
-        self, tx: Session, caller: Caller, keys: TenantKeys, path: SecretPath, secret: Secret | None, write: Write
+        self,
+        tx: Session,
+        caller: Caller,
+        keys: TenantKeys,
+        path: SecretPath,
+        secret: Secret | None,
+        write: Write,
+        **told: Fact,
     ) -> Written:
         now = self._clock.now()
         before = secret or Secret.unwritten(path, now)
@@ -167,6 +180,7 @@ class SecretService:
         version = Version(after.current_version, now, caller.identity_id, None)
         store.add_version(tx, caller.tenant_id, path, version, sealed.sealed, sealed.wrapped_key)
         self._prune(tx, caller, after)
+        self._outbox.publish(tx, telling.written(caller, before, after, **told))
         return Written(path, version.version, now)
 
     def _change(self, tx: Session, caller: Caller, before: Secret, after: Secret) -> None:
@@ -182,6 +196,13 @@ class SecretService:
     def _prune(self, tx: Session, caller: Caller, secret: Secret) -> None:
         if secret.oldest_kept > 1:
             store.remove_versions_before(tx, caller.tenant_id, secret.path, secret.oldest_kept)
+
+    def _tell_of_access(self, caller: Caller, found: SealedVersion) -> None:
+        """Where somebody listens for reads of this very secret: before the answer, which else would go untold."""
+        event = telling.accessed(caller, found)
+        if self._outbox.is_wanted(event):
+            with self._database.transaction() as tx:
+                self._outbox.publish(tx, event)
 
     def _keys(self, caller: Caller) -> TenantKeys:
         return self._envelope.keys_for(caller.principal.partner_id, caller.tenant_id)

@@ -7,10 +7,11 @@ from datetime import datetime
 from scaivault.features.secrets import store
 from scaivault.features.secrets.errors import SecretNotFound, VersionNotFound
 from scaivault.features.secrets.model import RETENTION, Secret, Version, live
+from scaivault.features.secrets.service import telling
 from scaivault.kernel.caller import Caller, Permission
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
-from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.kernel.ports import Clock, Guard, Journal, Outbox
 from scaivault.storage.database import Session
 
 
@@ -26,9 +27,10 @@ def claim(tx: Session, tenant_id: str, path: SecretPath, now: datetime) -> Secre
 class TrashService:
     """Deleting, recovering and destroying."""
 
-    def __init__(self, guard: Guard, journal: Journal[Session], clock: Clock) -> None:
+    def __init__(self, guard: Guard, journal: Journal[Session], outbox: Outbox[Session], clock: Clock) -> None:
         self._guard = guard
         self._journal = journal
+        self._outbox = outbox
         self._clock = clock
 
     def delete(self, caller: Caller, path: SecretPath, expected_version: int | None = None) -> Secret:
@@ -40,6 +42,7 @@ class TrashService:
             secret.check_version(expected_version)
             deleted = replace(secret, deleted_at=now, recoverable_until=now + RETENTION)
             store.change_deleted(tx, caller.tenant_id, path, deleted.deleted_at, deleted.recoverable_until)
+            self._outbox.publish(tx, telling.deleted(caller, deleted))
             self._journal.record(tx, Entry.of(Action.DELETE, caller, path, permanent=False))
         return deleted
 
@@ -51,6 +54,7 @@ class TrashService:
             if secret is None:
                 raise SecretNotFound
             secret.check_version(expected_version)
+            self._outbox.publish(tx, telling.deleted(caller, replace(secret, recoverable_until=None)))
             store.remove_secret(tx, caller.tenant_id, path)
             self._journal.record(tx, Entry.of(Action.DELETE, caller, path, permanent=True))
 
@@ -62,8 +66,10 @@ class TrashService:
             if secret is None or secret.deleted_at is None:
                 raise SecretNotFound("There is no deleted secret at this path.")
             store.change_deleted(tx, caller.tenant_id, path, None, None)
+            recovered = replace(secret, deleted_at=None, recoverable_until=None)
+            self._outbox.publish(tx, telling.changed(caller, secret, recovered, changed="recovered"))
             self._journal.record(tx, Entry.of(Action.WRITE, caller, path, changed="recovered"))
-        return replace(secret, deleted_at=None, recoverable_until=None)
+        return recovered
 
     def destroy(self, caller: Caller, path: SecretPath, versions: Sequence[int]) -> tuple[Secret, list[Version]]:
         """Erase these versions' values and data keys for good: all of them, or VersionNotFound and none."""
@@ -75,6 +81,7 @@ class TrashService:
             done = store.change_versions_destroyed(tx, caller.tenant_id, path, versions, self._clock.now())
             if missing := sorted(set(versions) - set(done)):
                 raise VersionNotFound("Not all of these versions can be destroyed.", versions=missing)
+            self._outbox.publish(tx, telling.destroyed(caller, secret, done))
             self._journal.record(tx, Entry.of(Action.DELETE, caller, path, destroyed=sorted(done), permanent=True))
             left = store.list_versions(tx, caller.tenant_id, path)
             if secret.deleted_at is not None and all(version.destroyed_at is not None for version in left):

@@ -1,5 +1,6 @@
 """SQL of secrets and their versions. A function, a statement; the tenant in every predicate."""
 
+from scaivault.features.secrets.store.expiry import change_notices, claim_due_notices
 from scaivault.features.secrets.store.listing import (
     add_tags,
     list_secrets,
@@ -37,9 +38,11 @@ __all__ = [
     "add_version",
     "change_deleted",
     "change_last_accessed",
+    "change_notices",
     "change_secret",
     "change_versions_destroyed",
     "change_wrapped_keys",
+    "claim_due_notices",
     "claim_secret",
     "claim_versions_before",
     "count_versions_before",

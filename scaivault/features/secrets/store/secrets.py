@@ -12,7 +12,7 @@ from scaivault.storage.database import Session
 
 COLUMNS: Final = """
     path, secret_type, current_version, metadata, max_versions, expires_in_seconds, created_at, updated_at,
-    expires_at, deleted_at, recoverable_until, last_accessed_at, last_accessed_by
+    expires_at, deleted_at, recoverable_until, last_accessed_at, last_accessed_by, notify_before
 """
 
 
@@ -54,9 +54,10 @@ def add_secret(tx: Session, tenant_id: str, secret: Secret) -> bool:
         tx.run(
             """
             INSERT INTO secrets (tenant_id, path, secret_type, current_version, metadata, max_versions,
-                                 expires_in_seconds, created_at, updated_at, expires_at)
+                                 expires_in_seconds, created_at, updated_at, expires_at, notify_before)
             VALUES (%(tenant_id)s, %(path)s, %(secret_type)s, %(current_version)s, %(metadata)s, %(max_versions)s,
-                    %(expires_in_seconds)s, %(created_at)s, %(updated_at)s, %(expires_at)s)
+                    %(expires_in_seconds)s, %(created_at)s, %(updated_at)s, %(expires_at)s,
+                    %(notify_before)s::integer[])
                 ON CONFLICT ON CONSTRAINT secrets_pkey DO NOTHING
             """,
             **_facts(tenant_id, secret),
@@ -72,7 +73,7 @@ def change_secret(tx: Session, tenant_id: str, secret: Secret) -> None:
         UPDATE secrets
            SET secret_type = %(secret_type)s, current_version = %(current_version)s, metadata = %(metadata)s,
                max_versions = %(max_versions)s, expires_in_seconds = %(expires_in_seconds)s,
-               updated_at = %(updated_at)s, expires_at = %(expires_at)s
+               updated_at = %(updated_at)s, expires_at = %(expires_at)s, notify_before = %(notify_before)s::integer[]
          WHERE tenant_id = %(tenant_id)s AND path = %(path)s
         """,
         **_facts(tenant_id, secret),
@@ -150,6 +151,7 @@ def _facts(tenant_id: str, secret: Secret) -> Mapping[str, object]:
         "expires_in_seconds": secret.expires_in_seconds,
         "updated_at": secret.updated_at,
         "expires_at": secret.expires_at,
+        "notify_before": None if secret.notify_before is None else list(secret.notify_before),
     }
 
 

@@ -1,0 +1,1 @@
+"""What is told outside: events, and the webhooks that they go to."""

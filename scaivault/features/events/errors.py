@@ -1,0 +1,31 @@
+"""This feature's words for failure."""
+
+from scaivault.kernel.errors import Conflict, InvalidRequest, NotFound, Unavailable
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """There is no such delivery of this webhook; deliveries are kept for 7 days."""
+
+    code = "delivery_not_found"
+
+
+class InvalidWebhook(InvalidRequest):
+    """A webhook has an https:// address of a public host, without user and fragment."""
+
+    code = "invalid_webhook"
+
+
+class TooManyWebhooks(Conflict):
+    """This tenant has as many webhooks as it may have; delete one first."""
+
+    code = "too_many_webhooks"
+
+
+class TestsAreBusy(Unavailable):
+    """Other webhooks are being tried out; try again shortly."""

@@ -1,0 +1,254 @@
+"""What is told to whom, and the rules about it that need no I/O."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from random import SystemRandom
+from typing import Final
+
+from scaivault.kernel.events import Event, Fact
+
+MOST_WEBHOOKS: Final = 100
+KEPT: Final = timedelta(days=7)
+RETRIES: Final = tuple(timedelta(seconds=each) for each in (30, 120, 600, 1_800, 7_200))
+# What follows on the same path waits behind an attempt that failed, but not behind the long pauses: a receiver that has
+# been away for a quarter of an hour is better served by what is new.
+ORDERED_ATTEMPTS: Final = 4
+FAILURES_THAT_DISABLE: Final = 50
+PREVIOUS_SECRET_TTL: Final = timedelta(hours=24)
+SPREAD: Final = 0.1
+
+
+class DeliveryStatus(StrEnum):
+    PENDING = "pending"
+    SUCCESS = "success"
+    FAILED = "failed"
+
+
+class WebhookStatus(StrEnum):
+    """`failing`: its last delivery failed for good. `disabled`: nothing is sent until it is enabled again."""
+
+    HEALTHY = "healthy"
+    FAILING = "failing"
+    DISABLED = "disabled"
+
+
+class Trouble(StrEnum):
+    """Why there was no answer. Nothing finer, which would tell a tenant about our network."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Interest:
+    """Which events somebody listens for. Empty filters let everything through; all that are given must hold."""
+
+    events: Sequence[str]
+    path_prefix: str
+    secret_type: str | None
+    tags: Sequence[str]
+
+    def covers(self, event_type: str, path: str | None, secret_type: str | None, tags: frozenset[str]) -> bool:
+        """Whether an event is meant. A filter on secrets lets through only what is about one; of `tags` one will do."""
+        return (
+            event_type in self.events
+            and (not self.path_prefix or (path is not None and path.startswith(self.path_prefix)))
+            and (self.secret_type is None or secret_type == self.secret_type)
+            and (not self.tags or not tags.isdisjoint(self.tags))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that is told, and of what."""
+
+    id: str
+    name: str
+    url: str
+    events: Sequence[str]
+    path_prefix: str
+    secret_type: str | None
+    tags: Sequence[str]
+    is_enabled: bool
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    consecutive_failures: int = 0
+    previous_secret_expires_at: datetime | None = None
+
+    @property
+    def interest(self) -> Interest:
+        return Interest(self.events, self.path_prefix, self.secret_type, self.tags)
+
+    @property
+    def status(self) -> WebhookStatus:
+        if not self.is_enabled:
+            return WebhookStatus.DISABLED
+        return WebhookStatus.FAILING if self.consecutive_failures else WebhookStatus.HEALTHY
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a new webhook is to be, or what of one is to change; None leaves it as it is."""
+
+    name: str | None = None
+    url: str | None = None
+    events: Sequence[str] | None = None
+    path_prefix: str | None = None
+    secret_type: str | None = None
+    tags: Sequence[str] | None = None
+    filters_are_given: bool = False
+    is_enabled: bool | None = None
+
+    def named(self) -> list[str]:
+        """The names of what is given."""
+        given = {"name": self.name, "url": self.url, "events": self.events, "enabled": self.is_enabled}
+        return [name for name, value in given.items() if value is not None] + ["filters"] * self.filters_are_given
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event in the outbox."""
+
+    id: str
+    event_type: str
+    occurred_at: datetime
+    request_id: str
+    path: str | None
+    secret_type: str | None
+    tags: Sequence[str]
+    body: str
+
+    @classmethod
+    def of(cls, event_id: str, event: Event, now: datetime) -> "StoredEvent":
+        request_id = event.caller.origin.request_id
+        body = envelope(event_id, event, now)
+        return cls(
+            event_id,
+            event.kind.value,
+            now,
+            request_id,
+            event.path,
+            event.secret_type,
+            sorted(event.tags),
+            body,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event on its way to one webhook, or arrived."""
+
+    id: str
+    event_id: str
+    event_type: str
+    created_at: datetime
+    status: str
+    attempts: int
+    attempted_at: datetime | None
+    next_attempt_at: datetime | None
+    response_code: int | None
+    duration_ms: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery that is to be attempted now, and all that it takes but the signature."""
+
+    id: str
+    event_id: str
+    event_type: str
+    request_id: str
+    path: str | None
+    attempts: int
+    body: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt. Both codes None: it was not made."""
+
+    response_code: int | None
+    trouble: Trouble | None
+    duration_ms: float
+
+    @property
+    def is_success(self) -> bool:
+        return self.response_code is not None and 200 <= self.response_code < 300  # noqa: PLR2004 - HTTP's
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Attempts of the last 24 hours, by whole hours."""
+
+    succeeded: int
+    failed: int
+    milliseconds: float
+
+    @property
+    def attempts(self) -> int:
+        return self.succeeded + self.failed
+
+    @property
+    def success_rate(self) -> float | None:
+        return self.succeeded / self.attempts if self.attempts else None
+
+    @property
+    def average_latency_ms(self) -> float | None:
+        return self.milliseconds / self.attempts if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where an attempt leaves its delivery."""
+
+    status: DeliveryStatus
+    attempts: int
+    next_attempt_at: datetime | None
+
+    @property
+    def frees_its_path(self) -> bool:
+        """Whether what waits behind it may go now; once, when it ends or when it has been waited for long enough."""
+        has_ended = self.status is not DeliveryStatus.PENDING
+        return self.attempts == ORDERED_ATTEMPTS or (has_ended and self.attempts < ORDERED_ATTEMPTS)
+
+
+def step_after(outcome: Outcome, attempts_before: int, now: datetime) -> Step:
+    """Done, again after a pause (give or take a tenth, so that a crowd does not come back as one), or given up."""
+    attempts = attempts_before + 1
+    if outcome.is_success:
+        return Step(DeliveryStatus.SUCCESS, attempts, None)
+    if attempts > len(RETRIES):
+        return Step(DeliveryStatus.FAILED, attempts, None)
+    pause = RETRIES[attempts - 1] * SystemRandom().uniform(1 - SPREAD, 1 + SPREAD)
+    return Step(DeliveryStatus.PENDING, attempts, now + pause)
+
+
+def envelope(event_id: str, event: Event, now: datetime) -> str:
+    """What is sent, to the byte, now and in every later attempt."""
+    principal, origin = event.caller.principal, event.caller.origin
+    told: dict[str, object] = {
+        "event_id": event_id,
+        "event_type": event.kind.value,
+        "timestamp": _timestamp(now),
+        "tenant_id": principal.tenant_id,
+        "partner_id": principal.partner_id,
+        "identity_id": principal.identity_id,
+    }
+    if event.path is not None:
+        told["path"] = event.path
+    told["data"] = _plain(event.data)
+    told["request_id"] = origin.request_id
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _plain(data: Mapping[str, Fact]) -> dict[str, object]:
+    return {name: _timestamp(fact) if isinstance(fact, datetime) else fact for name, fact in data.items()}
+
+
+def _timestamp(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,0 +1,231 @@
+"""Administering webhooks. A change, its audit row and the end of what is remembered of listeners are one commit."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scaivault.crypto.keys import TenantKeys
+from scaivault.features.events.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
+from scaivault.features.events.model import (
+    MOST_WEBHOOKS,
+    PREVIOUS_SECRET_TTL,
+    Delivery,
+    Draft,
+    Statistics,
+    Webhook,
+)
+from scaivault.features.events.service.addresses import Addresses
+from scaivault.features.events.service.secrets import WebhookSecrets
+from scaivault.features.events.store import deliveries as queue
+from scaivault.features.events.store import lanes
+from scaivault.features.events.store import webhooks as store
+from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.ids import new_id
+from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.plaintext import Plaintext
+from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.storage import epochs
+from scaivault.storage.database import Database, Session
+
+STATISTICS_WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A webhook and how it has fared lately."""
+
+    webhook: Webhook
+    statistics: Statistics
+    last_delivery: Delivery | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSecret:
+    """What to sign with from now on, and for how long the one before it is good too."""
+
+    secret: Plaintext
+    previous_ttl: timedelta = PREVIOUS_SECRET_TTL
+
+
+class WebhookService:
+    """Webhooks of the caller's tenant, for its administrators.
+
+    `settle` returns when every process has heard of a change that was committed before: whatever is asked of the vault
+    after the answer is told to whom the answer says.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal[Session],
+        guard: Guard,
+        clock: Clock,
+        secrets: WebhookSecrets,
+        addresses: Addresses,
+        settle: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._guard = guard
+        self._clock = clock
+        self._secrets = secrets
+        self._addresses = addresses
+        self._settle = settle
+
+    def create(self, caller: Caller, draft: Draft, secret: Plaintext) -> Webhook:
+        """A new webhook, told of everything from now on that it listens for. InvalidWebhook, TooManyWebhooks."""
+        self._require_administration(caller)
+        webhook = _drafted(draft, caller, self._clock.now())
+        self._addresses.check(webhook.url)
+
+        def add(keys: TenantKeys) -> Webhook:
+            with self._journal.operation(Action.WEBHOOK_CREATE, caller) as tx:
+                if store.count_webhooks(tx, caller.tenant_id) >= MOST_WEBHOOKS:
+                    raise TooManyWebhooks
+                store.add_webhook(tx, caller.tenant_id, webhook)
+                lanes.add_lane(tx, caller.tenant_id, webhook.id)
+                self._secrets.add(tx, keys, webhook.id, secret)
+                self._journal.record(
+                    tx,
+                    Entry.of(Action.WEBHOOK_CREATE, caller, webhook_id=webhook.id, events=list(webhook.events)),
+                )
+                # Last, because all tenants' changes queue here until they are committed.
+                epochs.move(tx, caller.tenant_id)
+            return webhook
+
+        created = self._secrets.with_keys(caller.principal.partner_id, caller.tenant_id, add)
+        self._settle()
+        return created
+
+    def list(self, caller: Caller, after: str | None, limit: int) -> list[Webhook]:
+        """The tenant's webhooks, newest first."""
+        self._require_administration(caller)
+        with self._database.session() as session:
+            return store.list_webhooks(session, caller.tenant_id, after, limit, self._clock.now())
+
+    def show(self, caller: Caller, webhook_id: str) -> Detail:
+        """One of them, and how it has fared lately; WebhookNotFound."""
+        self._require_administration(caller)
+        now = self._clock.now()
+        with self._database.session() as session:
+            webhook = self._find(session, caller, webhook_id, now)
+            statistics = store.find_statistics(session, caller.tenant_id, webhook_id, now - STATISTICS_WINDOW)
+            last = queue.find_last_attempted(session, caller.tenant_id, webhook_id)
+        return Detail(webhook, statistics, last)
+
+    def change(self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None) -> Webhook:
+        """What the draft names, and the secret if a new one is given. WebhookNotFound, InvalidWebhook.
+
+        To enable it, again or anew, forgets its failures and lets what has waited in its queue go.
+        """
+        self._require_administration(caller)
+        if draft.url is not None:
+            self._addresses.check(draft.url)
+        if secret is None:
+            return self._change(caller, webhook_id, draft, None, None)
+        return self._secrets.with_keys(
+            caller.principal.partner_id,
+            caller.tenant_id,
+            lambda keys: self._change(caller, webhook_id, draft, secret, keys),
+        )
+
+    def delete(self, caller: Caller, webhook_id: str) -> None:
+        """Tell it nothing any more, not even what has waited. WebhookNotFound."""
+        self._require_administration(caller)
+        with self._journal.operation(Action.WEBHOOK_DELETE, caller) as tx:
+            self._claim(tx, caller, webhook_id)
+            store.remove_webhook(tx, caller.tenant_id, webhook_id)
+            self._journal.record(tx, Entry.of(Action.WEBHOOK_DELETE, caller, webhook_id=webhook_id))
+            epochs.move(tx, caller.tenant_id)
+
+    def deliveries(
+        self, caller: Caller, webhook_id: str, status: str | None, after: str | None, limit: int
+    ) -> Sequence[Delivery]:
+        """What was sent to it or will be, newest first. WebhookNotFound."""
+        self._require_administration(caller)
+        with self._database.session() as session:
+            found = queue.list_deliveries(session, caller.tenant_id, webhook_id, status, after, limit)
+            if not found:
+                self._find(session, caller, webhook_id, self._clock.now())
+        return found
+
+    def redeliver(self, caller: Caller, webhook_id: str, delivery_id: str) -> Delivery:
+        """The same event once more, as a delivery of its own. WebhookNotFound, DeliveryNotFound."""
+        self._require_administration(caller)
+        fresh_id, now = new_id("del"), self._clock.now()
+        with self._journal.operation(Action.WEBHOOK_REDELIVER, caller) as tx:
+            self._claim(tx, caller, webhook_id)
+            if not queue.add_redelivery(tx, caller.tenant_id, webhook_id, delivery_id, fresh_id, now):
+                raise DeliveryNotFound
+            lanes.change_due(tx, [caller.tenant_id], [webhook_id], now)
+            self._journal.record(
+                tx,
+                Entry.of(
+                    Action.WEBHOOK_REDELIVER,
+                    caller,
+                    webhook_id=webhook_id,
+                    delivery_id=fresh_id,
+                    redelivery_of=delivery_id,
+                ),
+            )
+            fresh = queue.find_delivery(tx, caller.tenant_id, webhook_id, fresh_id)
+        if fresh is None:
+            raise DeliveryNotFound
+        return fresh
+
+    def _change(
+        self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, keys: TenantKeys | None
+    ) -> Webhook:
+        now = self._clock.now()
+        with self._journal.operation(Action.WEBHOOK_UPDATE, caller) as tx:
+            self._claim(tx, caller, webhook_id)
+            store.change_webhook(tx, caller.tenant_id, webhook_id, draft, now)
+            if secret is not None and keys is not None:
+                self._secrets.replace(tx, keys, webhook_id, secret.secret, now + secret.previous_ttl)
+            if draft.is_enabled:
+                lanes.change_failures(tx, caller.tenant_id, webhook_id, 0)
+                lanes.change_due(tx, [caller.tenant_id], [webhook_id], now)
+            changed = self._find(tx, caller, webhook_id, now)
+            self._journal.record(
+                tx,
+                Entry.of(
+                    Action.WEBHOOK_UPDATE,
+                    caller,
+                    webhook_id=webhook_id,
+                    fields=draft.named() + (["secret"] if secret is not None else []),
+                ),
+            )
+            epochs.move(tx, caller.tenant_id)
+        self._settle()
+        return changed
+
+    def _claim(self, tx: Session, caller: Caller, webhook_id: str) -> None:
+        """Its lane first, as everybody does who touches both: else two could wait for each other."""
+        if lanes.claim_lane(tx, caller.tenant_id, webhook_id) is None:
+            raise WebhookNotFound
+
+    def _find(self, session: Session, caller: Caller, webhook_id: str, now: datetime) -> Webhook:
+        webhook = store.find_webhook(session, caller.tenant_id, webhook_id, now)
+        if webhook is None:
+            raise WebhookNotFound
+        return webhook
+
+    def _require_administration(self, caller: Caller) -> None:
+        self._guard.require_scope(caller, Scope.ADMIN)
+        self._guard.require_tenant_admin(caller)
+
+
+def _drafted(draft: Draft, caller: Caller, now: datetime) -> Webhook:
+    return Webhook(
+        id=new_id("wh"),
+        name=draft.name or "",
+        url=draft.url or "",
+        events=list(draft.events or ()),
+        path_prefix=draft.path_prefix or "",
+        secret_type=draft.secret_type,
+        tags=list(draft.tags or ()),
+        is_enabled=draft.is_enabled is not False,
+        created_by=caller.identity_id,
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,1 @@
+"""SQL of events, webhooks and deliveries. A function, a statement."""

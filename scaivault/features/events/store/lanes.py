@@ -1,0 +1,179 @@
+"""A webhook's queue as a whole: due when, and whose for the moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from scaivault.storage.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A queue that a worker has to itself for a while."""
+
+    partner_id: str
+    tenant_id: str
+    webhook_id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Failures:
+    consecutive_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    due_at: datetime | None
+
+
+def add_lane(tx: Session, tenant_id: str, webhook_id: str) -> None:
+    tx.run(
+        "INSERT INTO webhook_lanes (tenant_id, webhook_id) VALUES (%(tenant_id)s, %(webhook_id)s)",
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+    )
+
+
+def claim_lane(tx: Session, tenant_id: str, webhook_id: str) -> int | None:
+    """Hold the lane until this transaction ends; its failures in a row, or None if there is no such webhook."""
+    row = tx.one(
+        _Failures,
+        """
+        SELECT consecutive_failures
+          FROM webhook_lanes
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+           FOR UPDATE
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+    )
+    return row.consecutive_failures if row else None
+
+
+def claim_lanes(tx: Session, tenant_ids: Sequence[str], webhook_ids: Sequence[str]) -> None:
+    """Hold these lanes, in an order in which two that do so can not wait for each other."""
+    tx.run(
+        """
+        SELECT FROM webhook_lanes AS lanes
+          JOIN unnest(%(tenant_ids)s::text[], %(webhook_ids)s::text[]) AS wanted (tenant_id, webhook_id)
+            ON lanes.tenant_id = wanted.tenant_id AND lanes.webhook_id = wanted.webhook_id
+         ORDER BY lanes.tenant_id, lanes.webhook_id
+           FOR UPDATE OF lanes
+        """,
+        tenant_ids=list(tenant_ids),
+        webhook_ids=list(webhook_ids),
+    )
+
+
+def change_due(tx: Session, tenant_ids: Sequence[str], webhook_ids: Sequence[str], now: datetime) -> None:
+    """Something is due in these lanes."""
+    tx.run(
+        """
+        UPDATE webhook_lanes AS lanes
+           SET due_at = least(due_at, %(now)s)
+          FROM unnest(%(tenant_ids)s::text[], %(webhook_ids)s::text[]) AS due (tenant_id, webhook_id)
+         WHERE lanes.tenant_id = due.tenant_id AND lanes.webhook_id = due.webhook_id
+        """,
+        tenant_ids=list(tenant_ids),
+        webhook_ids=list(webhook_ids),
+        now=now,
+    )
+
+
+def claim_due_lane(
+    tx: Session, lease: str, now: datetime, until: datetime, without_tenants: Sequence[str]
+) -> Lane | None:
+    """Lease the lane that has been due for longest, of an enabled webhook and of none of these tenants.
+
+    Whatever another worker is looking at, or has a lease of that still runs, is not waited for.
+    """
+    return tx.one(
+        Lane,
+        """
+        UPDATE webhook_lanes AS lanes
+           SET lease = %(lease)s, leased_until = %(until)s
+          FROM (SELECT lanes.tenant_id, lanes.webhook_id, webhooks.url, tenants.partner_id
+                  FROM webhook_lanes AS lanes
+                  JOIN webhooks ON webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id
+                  JOIN tenants ON tenants.id = lanes.tenant_id
+                 WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
+                   AND is_enabled AND lanes.tenant_id <> ALL(%(without_tenants)s::text[])
+                 ORDER BY due_at
+                 LIMIT 1
+                   FOR UPDATE OF lanes SKIP LOCKED) AS due
+         WHERE lanes.tenant_id = due.tenant_id AND lanes.webhook_id = due.webhook_id
+        RETURNING due.partner_id, due.tenant_id, due.webhook_id, due.url
+        """,
+        lease=lease,
+        now=now,
+        until=until,
+        without_tenants=list(without_tenants),
+    )
+
+
+def change_lease(tx: Session, tenant_id: str, lane: Lane, lease: str, until: datetime) -> Lane | None:
+    """Keep a lane for longer, and see where it leads by now.
+
+    None if it is another worker's meanwhile, or its webhook is gone or disabled.
+    """
+    return tx.one(
+        Lane,
+        """
+        UPDATE webhook_lanes AS lanes
+           SET leased_until = %(until)s
+          FROM webhooks
+         WHERE lanes.tenant_id = %(tenant_id)s AND lanes.webhook_id = %(webhook_id)s AND lease = %(lease)s
+           AND webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id AND is_enabled
+        RETURNING %(partner_id)s AS partner_id, lanes.tenant_id, lanes.webhook_id, url
+        """,
+        tenant_id=tenant_id,
+        webhook_id=lane.webhook_id,
+        partner_id=lane.partner_id,
+        lease=lease,
+        until=until,
+    )
+
+
+def change_failures(tx: Session, tenant_id: str, webhook_id: str, consecutive_failures: int) -> None:
+    tx.run(
+        """
+        UPDATE webhook_lanes
+           SET consecutive_failures = %(consecutive_failures)s
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        consecutive_failures=consecutive_failures,
+    )
+
+
+def find_next_attempt(tx: Session, tenant_id: str, webhook_id: str) -> datetime | None:
+    """When something in the lane is due next."""
+    row = tx.one(
+        _Due,
+        """
+        SELECT min(next_attempt_at) AS due_at
+          FROM webhook_deliveries
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND next_attempt_at IS NOT NULL
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+    )
+    return row.due_at if row else None
+
+
+def change_released(tx: Session, tenant_id: str, webhook_id: str, lease: str | None, due_at: datetime | None) -> None:
+    """Give a lane back that is under this lease (or under none), due next at `due_at`."""
+    tx.run(
+        """
+        UPDATE webhook_lanes
+           SET lease = NULL, leased_until = NULL, due_at = %(due_at)s
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+           AND lease IS NOT DISTINCT FROM %(lease)s::text
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        lease=lease,
+        due_at=due_at,
+    )

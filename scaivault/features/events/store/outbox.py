@@ -1,0 +1,126 @@
+"""Events, and who listens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from scaivault.features.events.model import StoredEvent
+from scaivault.storage.database import Session
+
+_DISPATCH_LOCK = "events_dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A webhook that is told, and of what."""
+
+    tenant_id: str
+    webhook_id: str
+    events: Sequence[str]
+    path_prefix: str
+    secret_type: str | None
+    tags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Undispatched:
+    """An event that nobody has been told of yet."""
+
+    tenant_id: str
+    id: str
+    sequence: int
+    event_type: str
+    path: str | None
+    secret_type: str | None
+    tags: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    is_taken: bool
+
+
+def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched: bool = False) -> None:
+    tx.run(
+        """
+        INSERT INTO events (tenant_id, id, event_type, occurred_at, request_id, path, secret_type, tags, body,
+                            is_dispatched)
+        VALUES (%(tenant_id)s, %(id)s, %(event_type)s, %(occurred_at)s, %(request_id)s, %(path)s, %(secret_type)s,
+                %(tags)s, %(body)s, %(is_dispatched)s)
+        """,
+        tenant_id=tenant_id,
+        id=event.id,
+        event_type=event.event_type,
+        occurred_at=event.occurred_at,
+        request_id=event.request_id,
+        path=event.path,
+        secret_type=event.secret_type,
+        tags=list(event.tags),
+        body=event.body,
+        is_dispatched=is_dispatched,
+    )
+
+
+def list_listening(session: Session, tenant_ids: Sequence[str]) -> list[Listening]:
+    """The enabled webhooks of these tenants."""
+    return session.many(
+        Listening,
+        """
+        SELECT tenant_id, id AS webhook_id, events, path_prefix, secret_type, tags
+          FROM webhooks
+         WHERE tenant_id = ANY(%(tenant_ids)s) AND is_enabled
+        """,
+        tenant_ids=list(tenant_ids),
+    )
+
+
+def claim_dispatch(tx: Session) -> bool:
+    """Be the one that dispatches until this transaction ends; False if another one is."""
+    found = tx.one(_Taken, "SELECT pg_try_advisory_xact_lock(hashtext(%(name)s)) AS is_taken", name=_DISPATCH_LOCK)
+    return found is not None and found.is_taken
+
+
+def list_undispatched(tx: Session, limit: int) -> list[Undispatched]:
+    """The first events of all tenants that were not dispatched yet, in the order of their sequence."""
+    return tx.many(
+        Undispatched,
+        """
+        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags
+          FROM events
+         WHERE NOT is_dispatched
+         ORDER BY sequence
+         LIMIT %(limit)s
+        """,
+        limit=limit,
+    )
+
+
+def change_dispatched(tx: Session, tenant_ids: Sequence[str], ids: Sequence[str]) -> None:
+    tx.run(
+        """
+        UPDATE events
+           SET is_dispatched = true
+          FROM unnest(%(tenant_ids)s::text[], %(ids)s::text[]) AS done (tenant_id, id)
+         WHERE events.tenant_id = done.tenant_id AND events.id = done.id
+        """,
+        tenant_ids=list(tenant_ids),
+        ids=list(ids),
+    )
+
+
+def remove_events_before(session: Session, instant: datetime, limit: int) -> int:
+    """Forget the oldest events of all tenants, and their deliveries; how many there were, at most `limit`."""
+    return session.run(
+        """
+        DELETE FROM events
+         USING (SELECT tenant_id, id
+                  FROM events
+                 WHERE occurred_at < %(instant)s
+                 ORDER BY occurred_at
+                 LIMIT %(limit)s
+                   FOR UPDATE SKIP LOCKED) AS old
+         WHERE events.tenant_id = old.tenant_id AND events.id = old.id
+        """,
+        instant=instant,
+        limit=limit,
+    )
