@@ -106,6 +106,8 @@ def _has_hung_up(connection: BoundedConnection) -> bool:
     Nobody has asked anything on it, so whatever there is to be read is a farewell or the end of the stream. The kernel
     tells, without a word to the server.
     """
+    if connection.closed:  # by us: it has no socket to ask about, and must go back to be replaced
+        return True
     waiting = select.poll()
     waiting.register(connection.fileno(), select.POLLIN)
     return bool(waiting.poll(0))
