@@ -175,13 +175,12 @@ def _targets(panel: Panel) -> Iterator[Json]:
 
 def _field(panel: Panel) -> Json:
     steps = [{"color": panel.base, "value": None}, *({"color": color, "value": at} for at, color in panel.steps)]
-    by_steps = bool(panel.steps) and panel.kind is not Kind.LINES
     bounds = {"min": panel.least, "max": panel.most}
     return {
         "unit": panel.unit,
         **({"noValue": panel.while_empty} if panel.while_empty else {}),
         **{name: bound for name, bound in bounds.items() if bound is not None},
-        "color": {"mode": "thresholds" if by_steps or panel.texts else "palette-classic"},
+        "color": {"mode": "palette-classic" if panel.kind is Kind.LINES else "thresholds"},
         "thresholds": {"mode": "absolute", "steps": steps},
         "mappings": [_mapping(panel.texts)] if panel.texts else [],
         "custom": _custom(panel),
