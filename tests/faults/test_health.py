@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.settings import Settings
 from tests.faults.test_dependencies import Stage, await_true, free_port, frozen
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scaivault.bootstrap import VERSION
+from scaivault.bootstrap.base import VERSION
 from scaivault.features.secrets import store
 from scaivault.kernel.caller import Role
 from scaivault.storage import database as storage
