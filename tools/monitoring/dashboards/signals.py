@@ -106,7 +106,10 @@ PROMISES = (
         width=8,
         height=8,
         texts=(Text(1, "yes", Color.GREEN), Text(0, "NO", Color.RED)),
-        alerts=("ScaiVaultDown", "ScaiVaultNotReady", "ScaiVaultWatchdog"),
+        alerts=(
+            *("ScaiVaultDown", "ScaiVaultInstanceDown", "ScaiVaultNotReady", "ScaiVaultInstanceNotReady"),
+            *("ScaiVaultMetricsMissing", "ScaiVaultWatchdog"),
+        ),
         most=1,
     ),
     Panel(
@@ -122,7 +125,11 @@ PROMISES = (
         width=8,
         height=8,
         steps=BUDGET_STEPS,
-        alerts=("ScaiVaultErrorBudgetBurn",),
+        alerts=(
+            "ScaiVaultErrorBudgetBurnFast",
+            "ScaiVaultErrorBudgetBurnMedium",
+            "ScaiVaultErrorBudgetBurnSlow",
+        ),
         while_empty="no traffic",
     ),
     Panel(
@@ -138,7 +145,7 @@ PROMISES = (
         width=8,
         height=8,
         steps=BUDGET_STEPS,
-        alerts=("ScaiVaultLatencyBudgetBurn",),
+        alerts=("ScaiVaultLatencyBudgetBurnFast", "ScaiVaultLatencyBudgetBurnSlow"),
         while_empty="no traffic",
     ),
 )
