@@ -95,7 +95,6 @@ def _variable(variable: Variable) -> Json:
         "name": variable.name,
         "label": variable.label,
         "datasource": _DATASOURCE,
-        "definition": query,
         "query": {"query": query, "refId": f"{variable.name}-values"},
         "refresh": 2,  # with the time range: what was there then
         "regex": "",
@@ -249,7 +248,7 @@ _OPTIONS: dict[Kind, Json] = {
         "minVizHeight": 10,
         "minVizWidth": 0,
     },
-    Kind.TABLE: {"showHeader": True, "footer": {"show": False, "reducer": ["sum"], "fields": ""}},
+    Kind.TABLE: {"showHeader": True},
     Kind.STATES: {
         "alignValue": "center",
         "mergeValues": True,
