@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,7 @@ GUIDE = Path(__file__).parents[2] / "docs/operations/backup.md"
 BLOCK = re.compile(r"^ *<!-- run: (?P<name>[a-z-]+) -->\n *```sh\n(?P<commands>.*?)^ *```", re.DOTALL | re.MULTILINE)
 COMMANDS = {found["name"]: found["commands"] for found in BLOCK.finditer(GUIDE.read_text())}
 SECRETS = 60
+PASSWORD = "of-who-may-only-read"
 PATIENCE_SECONDS = 120
 
 
@@ -40,11 +42,11 @@ def libpq(url, folder):
 class Operator:
     """Who runs the guide's commands, against one installation."""
 
-    def __init__(self, settings, folder, backup):
+    def __init__(self, settings, folder, backup, url=None):
         folder.mkdir(exist_ok=True)
         self.said = ""
         programs = [str(Path(postgres.binary("pg_dump")).parent), str(Path(sys.executable).parent), os.defpath]
-        self.environ = environ(settings) | libpq(settings.database_url.get_secret_value(), folder)
+        self.environ = environ(settings) | libpq(url or settings.database_url.get_secret_value(), folder)
         self.environ |= {"PATH": os.pathsep.join(programs), "BACKUP": str(backup), "KEY_BACKUP": str(backup / "apart")}
 
     def run(self, name):
@@ -67,7 +69,21 @@ def redis(redis_server):
 
 
 @pytest.fixture(scope="module")
-def before(module_database_url, redis, tmp_path_factory):
+def backup_url(module_database_url, postgres_server):
+    """The database as the guide's role sees it, which may only read."""
+    statements = re.findall(r"^(?:CREATE|GRANT) .*scaivault_backup.*;$", GUIDE.read_text(), re.MULTILINE)
+    name = urlsplit(module_database_url).path[1:]
+    superuser = postgres_server.url(name, postgres.SUPERUSER)
+    with closing(psycopg.connect(superuser, autocommit=True)) as connection:
+        for statement in statements:
+            connection.execute(statement.replace("'…'", f"'{PASSWORD}'").replace(" scaivault TO ", f" {name} TO "))
+        yield re.sub("//[^@]*@", f"//scaivault_backup:{PASSWORD}@", module_database_url)
+        connection.execute("DROP OWNED BY scaivault_backup")
+        connection.execute("DROP ROLE scaivault_backup")
+
+
+@pytest.fixture(scope="module")
+def before(module_database_url, backup_url, redis, tmp_path_factory):
     """A vault of two tenants and a partner, with keys of two versions, as it was; its backup."""
     folder = tmp_path_factory.mktemp("before")
     backup = folder / "backup"
@@ -81,7 +97,7 @@ def before(module_database_url, redis, tmp_path_factory):
             if number == SECRETS // 2:
                 house.services.rotation.rotate_tenant(OTHER_TENANT, lambda _done, _total: None)
         entries = len(ada.audit(limit=100, action="write"))
-        operator = Operator(house.settings, folder / "operator", backup)
+        operator = Operator(house.settings, folder / "operator", backup, backup_url)
         operator.do("backup", "key")
         ada.write("app/s0", {"key": "after the backup"})
     return ada.token, bob.token, backup, entries
