@@ -65,7 +65,7 @@ RESIDENT_MEMORY = Series(
     "Resident memory of the live processes of a kind.",
     {"process": PROCESSES},
     "bytes",
-    made_by=(Maker.API, Maker.EXPORTER),
+    made_by=(Maker.API, Maker.WORKER, Maker.EXPORTER),
     starts_at_zero=False,
 )
 BUILD_INFO = Series(
@@ -73,7 +73,7 @@ BUILD_INFO = Series(
     Kind.GAUGE,
     "1; its labels say what is running.",
     {"version": 1, "revision": 1, "python": 1},
-    made_by=(Maker.API, Maker.EXPORTER),
+    made_by=(Maker.API, Maker.WORKER, Maker.EXPORTER),
     starts_at_zero=False,
 )
 
