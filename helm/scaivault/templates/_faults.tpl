@@ -123,12 +123,11 @@ ingress.tlsSecret is set, and ingress.enabled is not.
 {{- /* Whether a budget lets a node be emptied at all, by (name, budget, pods). */ -}}
 {{- define "scaivault.faults.budget" -}}
 {{- $least := .budget.minAvailable }}
-{{- $most := .budget.maxUnavailable }}
 {{- if .budget.enabled }}
-{{- if eq (kindIs "invalid" $least) (kindIs "invalid" $most) }}
-{{ .name }}.podDisruptionBudget takes one of minAvailable and maxUnavailable: set the other one to null.
-{{- else if and (kindIs "float64" $least) (ge (int64 $least) (int64 .pods)) }}
+{{- if and (kindIs "float64" $least) (ge (int64 $least) (int64 .pods)) }}
 {{ .name }}.podDisruptionBudget.minAvailable must be below the number of pods, or no node can be emptied.
+{{- else if and (eq (toString $least) "") (has (toString .budget.maxUnavailable) (list "0" "0%")) }}
+{{ .name }}.podDisruptionBudget.maxUnavailable must not be 0, or no node can be emptied.
 {{- end }}
 {{- end }}
 {{- end -}}
