@@ -36,7 +36,6 @@ NOT_IN_CONFIG: Final[Mapping[str, str]] = {
     "OTEL_EXPORTER_OTLP_CERTIFICATE": "otlpCa",
     "METRICS_DIR": "nothing: it is a volume of the pod's own",
 }
-WEB_URL: Final = "^(https?://[^@\\s]+)?$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def files() -> dict[str, str]:
 def config() -> dict[str, Any]:
     """What `config` takes, as a JSON schema's properties."""
     single = {
-        name.upper(): _property(name.upper(), field)
+        name.upper(): _property(field)
         for name, field in Settings.model_fields.items()
         if name != "rate_limits" and name.upper() not in NOT_IN_CONFIG
     }
@@ -74,12 +73,10 @@ def config() -> dict[str, Any]:
     return single | {name: limit for name in variables() if name.startswith(RATE_LIMIT_PREFIX)}
 
 
-def _property(name: str, field: FieldInfo) -> dict[str, Any]:
+def _property(field: FieldInfo) -> dict[str, Any]:
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     whole = TypeAdapter(annotation).json_schema()
     told: dict[str, Any] = next((each for each in whole.get("anyOf", []) if each["type"] != "null"), whole)
-    if name.endswith(("_URL", "_ENDPOINT")):
-        return {"type": "string", "pattern": WEB_URL}
     if told["type"] == "array" or "format" in told:  # networks and durations, which the server reads
         return {"type": "string"}
     return {key: value for key, value in told.items() if key not in {"description", "title"}}

@@ -1,16 +1,23 @@
 """What the chart starts is started: its commands, as its user, on its read-only tree, with its files and variables."""
 
+import contextlib
 import re
 import shlex
+import socket
+import ssl
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.deploy.charts import Rendered, example, merged
-from tests.deploy.image import built_image
-from tests.deploy.kubelet import Pod, require_mounts
+from tests.deploy.image import SOON, built_image
+from tests.deploy.kubelet import AS_ROOT, Pod, require_mounts
+from tests.issuer import ec_key
 from tests.ports import free_ports
-
-IMAGE = "registry.example.com/scaivault"
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +28,16 @@ def image():
         yield built
 
 
-@pytest.fixture
-def chart():
+def chart_with(name, **changes):
+    """An example, on ports that are free and with little patience."""
     api, ops, exporter, worker = free_ports(4)
-    changes = {
+    here = {
         "api": {"port": api, "opsPort": ops},
         "exporter": {"port": exporter},
         "worker": {"opsPort": worker},
         "config": {"DRAIN_SECONDS": 4, "SHUTDOWN_SECONDS": 20},
     }
-    return Rendered(merged(example("minimal"), changes))
+    return Rendered(merged(merged(example(name), here), changes))
 
 
 @pytest.fixture
@@ -46,19 +53,31 @@ def stored(image, redis_url, empty_database_url):
 
 
 @pytest.fixture
-def pods(chart, image, stored, tmp_path):
-    made = {name: Pod(template, image, tmp_path / name, stored) for name, template in chart.pods().items()}
-    yield made
-    for pod in made.values():
-        pod.kill()
+def pods_of(image, stored, tmp_path):
+    """Makes the pods of a chart, which end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def make(chart):
+            made = {name: Pod(template, image, tmp_path / name, stored) for name, template in chart.pods().items()}
+            for pod in made.values():
+                stack.callback(pod.kill)
+            return made
+
+        yield make
 
 
-def test_from_nothing_to_a_vault_and_to_its_end(chart, pods):
-    """The order of an installation: the Job, then all pods, then what the notes say to do, and SIGTERM for all."""
+def migrate(pods):
     (migration,) = pods["migration"].spec["containers"]
     status, said = pods["migration"].run(migration)
     assert status == 0, said
     assert "up to date" in said
+
+
+def test_from_nothing_to_a_vault_that_is_watched_and_to_its_end(pods_of):
+    """The order of an installation: the Job, then all pods, then what the notes say to do, and SIGTERM for all."""
+    chart = chart_with("minimal", monitoring={"podMonitors": {"enabled": True}})
+    pods = pods_of(chart)
+    migrate(pods)
     pods["api"].up()
     pods["worker"].up()
 
@@ -67,8 +86,103 @@ def test_from_nothing_to_a_vault_and_to_its_end(chart, pods):
     assert status == 0, said
     assert re.search(r"^skt_\S{43}$", said, re.MULTILINE)
     assert pods["api"].running["api"].get("api", "/v1/health")[0] == 200
+    assert_scraped(chart, pods)
 
     for pod in (pods["api"], pods["worker"]):
         assert set(pod.down().values()) == {0}
         for each in pod.running.values():
             assert "Traceback" not in each.log.read_text()
+
+
+def assert_scraped(chart, pods):
+    """Every endpoint of every PodMonitor has what it is there for."""
+    told = {}
+    for monitor in chart.of("PodMonitor"):
+        pod = pods[monitor["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]]
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            (container,) = [each for each in pod.running.values() if endpoint["port"] in each.ports]
+            query = "?scope=" + endpoint["params"]["scope"][0] if "params" in endpoint else ""
+            status, told[endpoint["relabelings"][0]["replacement"]] = container.get(
+                endpoint["port"], endpoint["path"] + query
+            )
+            assert status == 200
+    assert told.keys() == {"scaivault", "scaivault-worker", "scaivault-exporter"}
+    assert "scaivault_kms_key_usable" not in told["scaivault"]
+    assert "scaivault_requests_total" in told["scaivault"]
+    assert "scaivault_worker_" in told["scaivault-worker"]
+    assert "scaivault_exporter_leader" in told["scaivault-exporter"]
+
+
+def test_the_process_itself_may_speak_tls(pods_of, stored, tmp_path):
+    stored["vault-example-com"], authority = certificate(tmp_path)
+    pods = pods_of(chart_with("tls", listenHost="0.0.0.0"))
+    migrate(pods)
+    pods["api"].up()
+    port = pods["api"].running["api"].ports["api"]
+    context = ssl.create_default_context(cafile=authority)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=SOON) as plain,
+        context.wrap_socket(plain, server_hostname="vault.example.com") as secured,
+    ):
+        secured.sendall(b"GET /v1/health HTTP/1.1\r\nHost: vault.example.com\r\nConnection: close\r\n\r\n")
+        assert secured.recv(100).startswith(b"HTTP/1.1 200")
+
+
+PROBE = """
+id -u; id -g; grep -E '^(CapPrm|CapBnd|NoNewPrivs)' /proc/self/status
+for place in / /opt/scaivault /opt/scaivault/bin /etc /usr /var /home /run /run/scaivault /run/scaivault/keys \
+             /etc/scaivault/secrets /run/scaivault/metrics /tmp; do
+  if (: > "$place/planted") 2>/dev/null; then echo "may write $place"; fi
+done
+cat /etc/scaivault/secrets/REDIS_URL /etc/scaivault/exporter-secrets/REDIS_URL 2>/dev/null | wc --lines
+"""
+
+
+@pytest.mark.parametrize("component", ["api", "worker", "migration"])
+def test_a_process_may_write_to_its_volumes_and_nowhere_else(pods_of, component):
+    """Which is also the proof that the other tests do run in such a place."""
+    pod = pods_of(chart_with("minimal"))[component]
+    container = pod.spec["containers"][0]
+    status, said = pod.run(container, ["sh", "-c", PROBE])
+    assert status == 0
+    lines = said.splitlines()
+    if AS_ROOT:
+        assert lines[:2] == [str(pod.user["runAsUser"]), str(pod.user["runAsGroup"])]
+    assert [line.split()[1] for line in lines[2:5]] == ["0" * 16, "0" * 16, "1"]
+    writable = {each["mountPath"] for each in container["volumeMounts"] if not each.get("readOnly")}
+    assert {line.removeprefix("may write ") for line in lines if line.startswith("may")} == writable
+
+
+USE_KEY = """
+import pathlib, sys
+from scaivault.crypto.kms.local import LocalKeys
+print(LocalKeys(pathlib.Path(sys.argv[1]), development=False).key_id)
+"""
+
+
+def test_the_vault_takes_a_key_file_only_as_the_init_container_leaves_it(pods_of):
+    """A mounted Secret is a link to a file that others own."""
+    pod = pods_of(chart_with("minimal"))["worker"]
+    (keys,) = pod.spec["initContainers"]
+    status, said = pod.run(keys, ["python", "-c", USE_KEY, "/etc/scaivault/keys/kms/key"])
+    assert status == 1
+    assert "UnsafeKeyFile" in said
+    assert pod.run(keys) == (0, "")
+    status, said = pod.run(pod.spec["containers"][0], ["python", "-c", USE_KEY, "/run/scaivault/keys/kms"])
+    assert status == 0, said
+    assert said.startswith("local:")
+
+
+def certificate(folder):
+    """A certificate as a Secret has it, and the file of who vouches for it, which is itself."""
+    key, name = ec_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vault.example.com")])
+    now = datetime.now(UTC)  # noqa: TID251 - TLS looks at the real clock
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("vault.example.com")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    public = signed.public_bytes(Encoding.PEM)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "authority.pem").write_bytes(public)
+    return {"tls.crt": public, "tls.key": private}, folder / "authority.pem"

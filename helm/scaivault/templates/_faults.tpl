@@ -37,6 +37,9 @@ kms.provider is required: local, aws or pkcs11.
 {{- end }}
 {{- end }}
 {{- include "scaivault.faults.strangers" . }}
+{{- if and .kms.aws.endpointUrl (not (regexMatch "^https?://[^@\\s]+$" .kms.aws.endpointUrl)) }}
+{{ .name }}.aws.endpointUrl must begin with https:// and name a host, without user and password.
+{{- end }}
 {{- if and .kms.aws.signingKeyId .kms.aws.keyId }}
 {{- if ne (index (splitList ":" .kms.aws.signingKeyId) 3) (index (splitList ":" .kms.aws.keyId) 3) }}
 {{ .name }}.aws.signingKeyId must be in the region of {{ .name }}.aws.keyId.
@@ -72,6 +75,12 @@ pkcs11:
 {{- define "scaivault.faults.config" -}}
 {{- $config := .Values.config }}
 {{- $secrets := .Values.secrets }}
+{{- /* Not by the schema, whose complaints show what they are about. */ -}}
+{{- range $name, $value := $config }}
+{{- if and (or (hasSuffix "_URL" $name) (hasSuffix "_ENDPOINT" $name)) $value (not (regexMatch "^https?://[^@\\s]+$" $value)) }}
+config.{{ $name }} must begin with https:// or http:// and name a host, without user and password.
+{{- end }}
+{{- end }}
 {{- if lt (int64 $config.DRAIN_SECONDS) 4 }}
 config.DRAIN_SECONDS must be at least 4: that a pod is ending is noticed after 2 seconds, and has to get about.
 {{- end }}

@@ -1,0 +1,331 @@
+"""The chart, rendered by Helm 4 for every example in it: sound for Kubernetes, and of one mind with the code."""
+
+import json
+import re
+from pathlib import Path
+
+import helm_python as helm
+import jsonschema
+import kubernetes_validate
+import pytest
+
+from scaivault.settings import SECRETS, Settings, variables
+from tests.deploy.charts import CHART, EXAMPLES, NAMESPACE, RELEASE, Rendered, environ, example
+from tools import chart as generated
+
+OPERATOR = json.loads((Path(__file__).parent / "prometheus_operator.json").read_text())
+CHECKOUT = Path(__file__).parents[2]
+OLDEST, NEWEST = "1.27", "1.37"
+OF_A_FILE = {f"{name}_FILE": name for name in SECRETS}
+# What a container may be told that is no setting.
+EXTRA = {each["name"] for each in example("everything")["extraEnv"] + example("pkcs11")["extraEnv"]}
+
+
+@pytest.fixture(scope="module", params=EXAMPLES)
+def rendered(request):
+    return Rendered(example(request.param))
+
+
+@pytest.fixture(scope="module")
+def all_rendered():
+    return [Rendered(example(name)) for name in EXAMPLES]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_helm_lints_it_strictly(name):
+    report = helm.lint(CHART, example(name), strict=True, namespace=NAMESPACE)
+    assert report["errors"] == []
+    assert {message["error"] for message in report["messages"]} == {"icon is recommended"}
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_kubernetes_knows_every_field(rendered, version):
+    """By its own schemas, which know the fields there are; of the operator's kinds by those fields that are used."""
+    for each in rendered.objects:
+        if each["kind"] in OPERATOR:
+            jsonschema.validate(each, OPERATOR[each["kind"]])
+        else:
+            kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_the_oldest_kubernetes_is_the_one_that_the_chart_names():
+    with helm.Chart.load(CHART) as chart:
+        assert chart.metadata["kubeVersion"] == f">={OLDEST}.0-0"
+
+
+def test_names_are_unique_and_none_is_longer_than_a_label_may_be(rendered):
+    named = [(each["kind"], each["metadata"]["name"]) for each in rendered.objects]
+    assert len(named) == len(set(named))
+    assert all(len(name) <= 63 for _, name in named)
+    assert all(each["metadata"]["labels"]["app.kubernetes.io/instance"] == RELEASE for each in rendered.objects)
+
+
+def test_pods_are_what_the_restricted_profile_wants(rendered):
+    for pod in rendered.pods().values():
+        spec = pod["spec"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["securityContext"].get("runAsUser", 1) > 0
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+        for container in [*spec["containers"], *spec.get("initContainers", [])]:
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["readOnlyRootFilesystem"] is True
+            assert security["capabilities"] == {"drop": ["ALL"]}
+        kinds = {"emptyDir", "secret", "projected", "configMap", "persistentVolumeClaim"}
+        assert all(kinds & volume.keys() for volume in spec["volumes"])
+
+
+def test_every_container_of_ours_says_what_it_needs(rendered):
+    for container in rendered.containers().values():
+        assert container["resources"]["limits"]["memory"]
+
+
+def test_the_platform_may_pick_the_user():
+    for pod in Rendered(example("unwatched")).pods().values():
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["spec"]["securityContext"].keys()
+
+
+def test_a_pod_mounts_what_it_has_and_has_what_it_mounts(rendered):
+    for pod in rendered.pods().values():
+        spec = pod["spec"]
+        containers = [*spec["containers"], *spec.get("initContainers", [])]
+        mounted = {mount["name"] for each in containers for mount in each.get("volumeMounts", [])}
+        assert mounted == {each["name"] for each in spec["volumes"]}
+        for container in containers:
+            places = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
+            assert len(places) == len(set(places))
+
+
+def test_no_secret_is_in_the_environment(rendered):
+    for container in rendered.containers().values():
+        assert not set(SECRETS) & environ(container).keys()
+
+
+def test_files_that_variables_name_are_mounted(rendered):
+    for container in rendered.containers().values():
+        places = tuple(mount["mountPath"] for mount in container["volumeMounts"])
+        for name, value in environ(container).items():
+            if name.endswith(("_FILE", "_CERTIFICATE", "METRICS_DIR")):  # a library may be in the image
+                assert value.startswith(places), name
+
+
+def test_every_variable_is_a_setting(rendered):
+    for container in rendered.containers().values():
+        assert environ(container).keys() <= {*variables(), *OF_A_FILE, *EXTRA}
+
+
+def test_every_setting_can_be_set(all_rendered):
+    """Those of `config` and all others, in at least one example."""
+    told = {
+        OF_A_FILE.get(name, name)
+        for each in all_rendered
+        for one in each.containers().values()
+        for name in environ(one)
+    }
+    assert set(variables()) - told == set()
+    assert set(generated.config()) == set(variables()) - generated.NOT_IN_CONFIG.keys()
+
+
+def test_what_is_configured_is_what_a_server_would_take(rendered, tmp_path):
+    """Settings themselves read each container's environment, with files in the place of mounted ones."""
+    file = tmp_path / "file"
+    for name, container in rendered.containers().items():
+        if name in {"api", "worker"}:
+            given = {key: value for key, value in environ(container).items() if value and key not in EXTRA}
+            for key in given:
+                if key in OF_A_FILE or key.endswith(
+                    ("_CERT_FILE", "_KEY_FILE", "_PIN_FILE", "_LIBRARY", "_CERTIFICATE")
+                ):
+                    given[key] = str(file)
+            urls = {"DATABASE_URL_FILE": "postgresql://db", "REDIS_URL_FILE": "redis://cache"}
+            for key in given.keys() & OF_A_FILE.keys():
+                given[OF_A_FILE[key]] = urls.get(key, "a=b")
+                del given[key]
+            file.write_text("x")
+            Settings.from_env(given)
+
+
+def test_values_that_the_chart_reckons_with_are_the_codes_own_defaults():
+    with helm.Chart.load(CHART) as chart:
+        config = {name: value for name, value in chart.values["config"].items() if name != "BASE_URL"}
+    assert config == {name: Settings.model_fields[name.lower()].default for name in config}
+
+
+def test_every_port_is_one_that_the_code_listens_on(rendered):
+    """And what it listens on is a port of the container, which nothing else has."""
+    for name, container in rendered.containers().items():
+        bound = {
+            int(value.rpartition(":")[2]) for key, value in environ(container).items() if key.endswith("BIND_ADDRESS")
+        }
+        assert {each["containerPort"] for each in container.get("ports", [])} == bound
+        assert bound or name == "migration"
+
+
+def test_the_default_ports_are_those_of_the_code_and_of_the_image():
+    containers = Rendered(example("minimal")).containers()
+    told = {
+        name: value
+        for each in containers.values()
+        for name, value in environ(each).items()
+        if name.endswith("BIND_ADDRESS")
+    }
+    ports = {name: int(value.rpartition(":")[2]) for name, value in told.items()}
+    assert ports == {name: Settings.model_fields[name.lower()].default.port for name in ports}
+    assert len(ports) == 4
+    exposed = re.search(r"^EXPOSE (.*)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)[1]
+    assert {int(port) for port in exposed.split()} == set(ports.values())
+
+
+def test_the_default_user_is_the_images():
+    pod = Rendered(example("minimal")).pods()["api"]
+    user = re.search(r"^USER (\d+):(\d+)$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    security = pod["spec"]["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"]) == (int(user[1]), int(user[2]))
+
+
+def test_a_pod_has_longer_to_end_than_its_server_takes(rendered):
+    """The two formulas of docs/operations/draining.md."""
+    pods = rendered.pods()
+    config = environ(rendered.containers()["api"])
+    drain, shutdown = int(config["DRAIN_SECONDS"]), int(config["SHUTDOWN_SECONDS"])
+    assert drain + shutdown + 6 < pods["api"]["spec"]["terminationGracePeriodSeconds"]
+    assert shutdown + 6 < pods["worker"]["spec"]["terminationGracePeriodSeconds"]
+    probe = rendered.containers()["api"]["readinessProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] + 2 <= drain
+    assert "lifecycle" not in rendered.text
+
+
+def test_probes_ask_the_internal_port_and_liveness_asks_for_nothing_of_others(rendered):
+    for name, container in rendered.containers().items():
+        if name == "migration":
+            continue
+        ports = {each["name"] for each in container["ports"]}
+        for kind in ("startupProbe", "livenessProbe"):
+            asked = container[kind]["httpGet"]
+            assert asked["port"] in ports - {"api"}
+            assert asked["path"] == ("/healthz" if name == "exporter" else "/v1/health")
+    assert "readinessProbe" not in rendered.containers()["exporter"]
+
+
+def test_selectors_find_the_pods_they_are_for(rendered):
+    labels = {name: pod["metadata"]["labels"] for name, pod in rendered.pods().items()}
+    selectors = [
+        each["spec"]["selector"].get("matchLabels") or each["spec"]["selector"] for each in rendered.of("Service")
+    ]
+    for kind in ("Deployment", "PodDisruptionBudget", "PodMonitor"):
+        selectors += [each["spec"]["selector"]["matchLabels"] for each in rendered.of(kind)]
+    selectors += [each["spec"]["podSelector"]["matchLabels"] for each in rendered.of("NetworkPolicy")]
+    for selector in selectors:
+        assert len([name for name, those in labels.items() if selector.items() <= those.items()]) == 1
+
+
+def test_the_migration_needs_nothing_of_the_release(rendered):
+    """A hook runs before the release's own objects exist: neither a Secret nor a ServiceAccount of it may be needed."""
+    made = {(each["kind"], each["metadata"]["name"]) for each in rendered.objects}
+    for job in rendered.of("Job"):
+        assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+        spec = job["spec"]["template"]["spec"]
+        assert ("ServiceAccount", spec["serviceAccountName"]) not in made
+        assert not rendered.of("Secret")
+        assert environ(spec["containers"][0]).keys() - EXTRA <= {
+            "DATABASE_URL_FILE",
+            "SCAIVAULT_ENV",
+            "LOG_LEVEL",
+            "LOG_FORMAT",
+        }
+        for policy in rendered.of("NetworkPolicy"):
+            if policy["metadata"]["name"] == job["metadata"]["name"]:
+                hook = policy["metadata"]["annotations"]
+                assert hook["helm.sh/hook"] == "pre-install,pre-upgrade"
+                assert int(hook["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
+
+
+def test_the_exporter_is_not_shown_the_vaults_login_if_it_has_its_own():
+    assert "EXPORTER_DATABASE_URL_FILE" in environ(Rendered(example("production")).containers()["exporter"])
+    pod = Rendered(example("production")).pods()["api"]
+    (volume,) = [each for each in pod["spec"]["volumes"] if each["name"] == "exporter-secrets"]
+    paths = {item["path"] for source in volume["projected"]["sources"] for item in source["secret"]["items"]}
+    assert paths == {"EXPORTER_DATABASE_URL", "REDIS_URL"}
+
+
+def allowed(policy, direction):
+    return {port["port"] for rule in policy["spec"].get(direction, []) for port in rule["ports"]}
+
+
+def test_policies_let_in_the_api_and_those_who_monitor():
+    chart = Rendered(example("production"))
+    api, worker, migration = (chart.one("NetworkPolicy", name) for name in ("acme-scaivault", "-worker", "-migration"))
+    by_port = {port["port"]: rule.get("from") for rule in api["spec"]["ingress"] for port in rule["ports"]}
+    monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    assert by_port[9464] == by_port[9465] == monitoring
+    assert by_port[8443] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+    assert worker["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9466}], "from": monitoring}]
+    assert "ingress" not in migration["spec"]
+    for policy in (api, worker, migration):
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert allowed(api, "egress") == allowed(worker, "egress") == {53, 5432, 6379, 443}
+    assert allowed(migration, "egress") == {53, 5432}
+
+
+def test_the_notes_say_what_to_do_next(rendered):
+    assert "scaivault server bootstrap" in rendered.notes
+    assert "rollout status" in rendered.notes
+    assert "<no value>" not in rendered.notes + rendered.text
+
+
+def test_connections_in_the_notes_are_those_that_the_pods_may_make():
+    """API: the pool and two of each process, four of the exporter; the worker: the pool and two; a pod more of each."""
+    assert f"must have {3 * (2 * 12 + 4) + 3 * 12} connections" in Rendered(example("minimal")).notes
+
+
+def test_labels_and_jobs_are_what_the_alerts_know():
+    chart = Rendered(example("production"))
+    jobs = [
+        endpoint["relabelings"][0]["replacement"]
+        for monitor in chart.of("PodMonitor")
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+    ]
+    assert sorted(jobs) == ["scaivault", "scaivault-exporter", "scaivault-worker"]
+    for kind in ("PodMonitor", "PrometheusRule"):
+        assert all(each["metadata"]["labels"]["release"] == "kube-prometheus-stack" for each in chart.of(kind))
+
+
+def test_rules_and_dashboards_are_those_of_the_project():
+    """Copies, since Helm reads nothing outside of a chart: `make docs` makes them."""
+    chart = Rendered(example("production"))
+    rules = {text for name, text in generated.files().items() if name.startswith("files/prometheus-rules/")}
+    groups = [helm.values_from_yaml(text)["groups"] for text in rules]
+    assert sorted(map(str, (each["spec"]["groups"] for each in chart.of("PrometheusRule")))) == sorted(map(str, groups))
+    boards = {Path(name).name: text for name, text in generated.files().items() if name.startswith("files/grafana/")}
+    shown = {name: text for each in chart.of("ConfigMap") for name, text in each["data"].items()}
+    assert shown == boards
+    assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in chart.of("ConfigMap"))
+
+
+def test_what_is_made_from_other_files_is_as_it_would_be_made():
+    for name, text in generated.files().items():
+        assert (CHART / name).read_text() == text, f"{name}: make docs"
+    copies = [file for folder, pattern in generated.COPIED for file in (CHART / "files" / folder).glob(pattern)]
+    assert {str(file.relative_to(CHART)) for file in copies} <= generated.files().keys()
+
+
+def test_the_table_has_every_value():
+    rows = [row.path for row in generated.rows_of((CHART / "values.yaml").read_text())]
+    assert len(rows) == len(set(rows))
+    with helm.Chart.load(CHART) as chart:
+        missing = [
+            path for path in leaves(chart.values) if not any(path == row or path.startswith(f"{row}.") for row in rows)
+        ]
+    assert missing == []
+
+
+def leaves(values, path=""):
+    for name, value in values.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, dict) and value:
+            yield from leaves(value, here)
+        else:
+            yield here
