@@ -5,6 +5,7 @@ nobody can write to, the user, groups and capabilities that the manifest asks fo
 other, its probes, its grace. The network is the machine's. Where we are not root, the user stays who he is.
 """
 
+import contextlib
 import http.client
 import os
 import shlex
@@ -60,6 +61,7 @@ class Pod:
                 stdout=sink,
                 stderr=sink,
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+                start_new_session=True,
             )
 
     def run(self, container, command=None):
@@ -69,8 +71,7 @@ class Pod:
         try:
             return process.wait(timeout=SOON), log.read_text()
         finally:
-            process.kill()
-            process.wait()
+            end(process)
 
     def up(self):
         """Init containers one after the other, then all containers, until their probes are content."""
@@ -97,8 +98,7 @@ class Pod:
 
     def kill(self):
         for each in self.running.values():
-            each.process.kill()
-            each.process.wait()
+            end(each.process)
 
     def _volume(self, volume, stored):
         folder = self.folder / "volumes" / volume["name"]
@@ -142,7 +142,7 @@ class Pod:
         environ["PATH"] = environ["PATH"].replace("$PATH", "/usr/local/bin:/usr/bin:/bin")
         variables = [f"{name}={value}" for name, value in environ.items()]
         # The shell does the exec: setpriv's own still sees as root.
-        become = ["setpriv", *rights, "--", "/bin/sh", "-c", 'cd /; exec "$0" "$@"']
+        become = ["setpriv", *rights, "--pdeathsig", "KILL", "--", "/bin/sh", "-c", 'cd /; exec "$0" "$@"']
         return ["chroot", str(root), *become, "env", "--ignore-environment", *variables, *command]
 
 
@@ -181,6 +181,13 @@ class Running:
                 pass
             time.sleep(0.05)
         pytest.fail(f"{self.container['name']}: a probe was never content.\n{self.log.read_text()}")
+
+
+def end(process):
+    """With all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def bind(origin, target, *, read_only):

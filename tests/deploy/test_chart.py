@@ -8,6 +8,7 @@ import helm_python as helm
 import jsonschema
 import kubernetes_validate
 import pytest
+import yaml
 
 from scaivault.settings import SECRETS, Settings, variables
 from tests.deploy.charts import CHART, EXAMPLES, NAMESPACE, RELEASE, Rendered, environ, example
@@ -293,16 +294,31 @@ def test_labels_and_jobs_are_what_the_alerts_know():
         assert all(each["metadata"]["labels"]["release"] == "kube-prometheus-stack" for each in chart.of(kind))
 
 
+def originals(folder):
+    return {Path(name).name: text for name, text in generated.files().items() if name.startswith(f"files/{folder}/")}
+
+
 def test_rules_and_dashboards_are_those_of_the_project():
     """Copies, since Helm reads nothing outside of a chart: `make docs` makes them."""
     chart = Rendered(example("production"))
-    rules = {text for name, text in generated.files().items() if name.startswith("files/prometheus-rules/")}
-    groups = [helm.values_from_yaml(text)["groups"] for text in rules]
-    assert sorted(map(str, (each["spec"]["groups"] for each in chart.of("PrometheusRule")))) == sorted(map(str, groups))
-    boards = {Path(name).name: text for name, text in generated.files().items() if name.startswith("files/grafana/")}
+    groups = [yaml.safe_load(text)["groups"] for _, text in sorted(originals("prometheus-rules").items())]
+    assert [each["spec"]["groups"] for each in chart.of("PrometheusRule")] == groups
     shown = {name: text for each in chart.of("ConfigMap") for name, text in each["data"].items()}
-    assert shown == boards
+    assert shown == originals("grafana")
     assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in chart.of("ConfigMap"))
+
+
+def test_runbooks_may_be_elsewhere():
+    """The alerts are otherwise as they were."""
+    elsewhere = Rendered(example("everything")).of("PrometheusRule")
+    for mine, theirs in zip(elsewhere, Rendered(example("production")).of("PrometheusRule"), strict=True):
+        for rule in (rule for group in mine["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
+            assert rule["annotations"]["runbook_url"] == f"https://wiki.example.com/runbooks/{rule['alert']}"
+        assert without_runbooks(mine) == without_runbooks(theirs)
+
+
+def without_runbooks(rules):
+    return re.sub(r"'runbook_url': '[^']*'", "", str(rules["spec"]))
 
 
 def test_what_is_made_from_other_files_is_as_it_would_be_made():
@@ -329,3 +345,28 @@ def leaves(values, path=""):
             yield from leaves(value, here)
         else:
             yield here
+
+
+def test_the_chart_installs_this_release():
+    with helm.Chart.load(CHART) as chart:
+        version = re.search(r"^version = (.*)$", (CHECKOUT / "setup.cfg").read_text(), re.MULTILINE)[1]
+        assert chart.metadata["appVersion"] == version
+    image = Rendered(example("minimal")).containers()["api"]["image"]
+    assert image == f"registry.example.com/scaivault:{version}"
+
+
+def test_no_key_is_written_twice(rendered):
+    """YAML takes the last one in silence, and Kubernetes none at all."""
+    for document in yaml.compose_all(rendered.text):
+        assert_unique(document)
+
+
+def assert_unique(node):
+    if isinstance(node, yaml.MappingNode):
+        names = [name.value for name, _ in node.value]
+        assert len(names) == len(set(names)), node.start_mark
+        for _, value in node.value:
+            assert_unique(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for each in node.value:
+            assert_unique(each)

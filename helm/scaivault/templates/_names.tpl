@@ -33,9 +33,10 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{- /* The metadata of an object but its name, by (root, component). */ -}}
+{{- /* The labels of an object, by (root, component) and such as are wanted besides, as `more`. */ -}}
 {{- define "scaivault.labels" -}}
-{{- with .root.Values.commonLabels }}{{ toYaml . }}
+{{- with merge (dict) (.more | default dict) .root.Values.commonLabels -}}
+{{ toYaml . }}
 {{ end -}}
 {{ include "scaivault.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
