@@ -277,6 +277,12 @@ def test_the_notes_say_what_to_do_next(rendered):
     assert "<no value>" not in rendered.notes + rendered.text
 
 
+def test_the_notes_of_an_upgrade_offer_no_first_tenant():
+    notes = Rendered(example("minimal"), is_upgrade=True).notes
+    assert "ScaiVault 0.1.0 is upgraded" in notes
+    assert "bootstrap" not in notes
+
+
 def test_connections_in_the_notes_are_those_that_the_pods_may_make():
     """API: the pool and two of each process, four of the exporter; the worker: the pool and two; a pod more of each."""
     assert f"must have {3 * (2 * 12 + 4) + 3 * 12} connections" in Rendered(example("minimal")).notes
@@ -370,3 +376,8 @@ def assert_unique(node):
     elif isinstance(node, yaml.SequenceNode):
         for each in node.value:
             assert_unique(each)
+
+
+def test_the_values_in_the_readme_are_enough():
+    (values,) = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+    assert Rendered(helm.values_from_yaml(values)).of("Deployment")
