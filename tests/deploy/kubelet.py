@@ -11,7 +11,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -114,8 +113,9 @@ class Pod:
 
     def _mounts(self, container, root):
         """Shell that lays a root file system out at `root`."""
-        base = [Path(place) for place in (*BASE, sys.base_prefix) if Path(place).exists()]
         prefix = self.image.prefix
+        interpreter = (prefix / "bin" / "python3").resolve().parents[1]
+        base = [place for place in (*map(Path, BASE), interpreter) if place.exists()]
         lines = [f"mount -t tmpfs -o mode=755 root {shlex.quote(str(root))}"]
         for place in (*base, prefix, Path("/dev"), Path("/proc")):
             lines += bind(place, root / place.relative_to("/"), read_only=place.name not in {"dev", "proc"})
@@ -126,7 +126,7 @@ class Pod:
             place = root / mount["mountPath"].lstrip("/")
             lines += bind(self.volumes[mount["name"]], place, read_only=mount.get("readOnly", False))
         if container["securityContext"]["readOnlyRootFilesystem"]:
-            lines.append(f"mount -o remount,ro {shlex.quote(str(root))}")
+            lines.append(f"mount -o remount,bind,ro {shlex.quote(str(root))}")
         return lines
 
     def _within(self, container, root, command):
