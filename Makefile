@@ -45,8 +45,9 @@ test-fast: $(VENV)/for-test ## The tests that start no servers
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-run ## Write docs/operations/metrics.md from the catalogue of series, and what of helm/scaivault follows from other files
+docs: $(VENV)/for-run ## Write what is made of data: docs/operations/metrics.md, grafana/, parts of helm/scaivault
 	@$(BIN)/python -m tools.metrics_page > docs/operations/metrics.md.new && mv docs/operations/metrics.md.new docs/operations/metrics.md
+	@$(BIN)/python -m tools.monitoring.dashboards grafana
 	@$(BIN)/python -m tools.chart
 
 openapi: $(VENV)/for-run ## Write docs/openapi.json from the types that validate
