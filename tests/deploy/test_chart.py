@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from exporter.settings import ExporterSettings
 from scaivault.settings import SECRETS, Settings, variables
 from tests.deploy.charts import CHART, EXAMPLES, NAMESPACE, RELEASE, Rendered, environ, example
 from tools import chart as generated
@@ -130,23 +131,25 @@ def test_every_setting_can_be_set(all_rendered):
     assert set(generated.config()) == set(variables()) - generated.NOT_IN_CONFIG.keys()
 
 
-def test_what_is_configured_is_what_a_server_would_take(rendered, tmp_path):
-    """Settings themselves read each container's environment, with files in the place of mounted ones."""
-    file = tmp_path / "file"
-    for name, container in rendered.containers().items():
-        if name in {"api", "worker"}:
-            given = {key: value for key, value in environ(container).items() if value and key not in EXTRA}
-            for key in given:
-                if key in OF_A_FILE or key.endswith(
-                    ("_CERT_FILE", "_KEY_FILE", "_PIN_FILE", "_LIBRARY", "_CERTIFICATE")
-                ):
-                    given[key] = str(file)
-            urls = {"DATABASE_URL_FILE": "postgresql://db", "REDIS_URL_FILE": "redis://cache"}
-            for key in given.keys() & OF_A_FILE.keys():
-                given[OF_A_FILE[key]] = urls.get(key, "a=b")
-                del given[key]
-            file.write_text("x")
-            Settings.from_env(given)
+def test_what_is_configured_is_what_a_process_would_take(rendered, tmp_path):
+    """The readers of the settings themselves read each container's environment, with files in place of mounted ones."""
+    readers = {"api": Settings, "worker": Settings, "exporter": ExporterSettings}
+    for name in readers.keys() & rendered.containers().keys():
+        given = environ(rendered.containers()[name])
+        readers[name].from_env({key: on_this_machine(key, value, tmp_path) for key, value in given.items() if value})
+
+
+def on_this_machine(name, value, folder):
+    """Where a variable names a file, one that is here."""
+    if name not in OF_A_FILE and not name.endswith(("_FILE", "_LIBRARY", "_CERTIFICATE")):
+        return value
+    file = folder / name
+    file.write_text({"DATABASE_URL": "postgresql://db", "REDIS_URL": "redis://cache"}.get(said_by(name), "a=b"))
+    return str(file)
+
+
+def said_by(name):
+    return OF_A_FILE.get(name, name).removeprefix("EXPORTER_")
 
 
 def test_values_that_the_chart_reckons_with_are_the_codes_own_defaults():

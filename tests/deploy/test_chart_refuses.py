@@ -39,6 +39,10 @@ NONSENSE = [
     ({"service": {"type": "Headless"}}, "/service/type"),
     ({"monitoring": {"podMonitors": {"interval": "often"}}}, "interval"),
     ({"networkPolicy": {"ingress": {"monitoring": [{"namespace": "monitoring"}]}}}, "monitoring"),
+    # taken away, where the chart counts on it
+    ({"config": {"SHUTDOWN_SECONDS": None}}, "SHUTDOWN_SECONDS"),
+    ({"api": {"replicas": None}}, "replicas"),
+    ({"networkPolicy": {"egress": {"dns": None}}}, "dns"),
     # what is required
     ({"image": {"repository": ""}}, "image.repository is required"),
     ({"config": {"BASE_URL": ""}}, "config.BASE_URL is required"),

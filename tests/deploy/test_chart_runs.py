@@ -113,9 +113,10 @@ def assert_scraped(chart, pods):
     assert "scaivault_exporter_leader" in told["scaivault-exporter"]
 
 
-def test_the_process_itself_may_speak_tls(pods_of, stored, tmp_path):
+def test_the_process_itself_may_speak_tls_as_whatever_user(pods_of, stored, tmp_path):
     stored["vault-example-com"], authority = certificate(tmp_path)
-    pods = pods_of(chart_with("tls", listenHost="0.0.0.0"))
+    anybody = {"runAsUser": 20_000, "runAsGroup": 20_001, "fsGroup": 20_002}
+    pods = pods_of(chart_with("tls", listenHost="0.0.0.0", podSecurityContext=anybody))
     migrate(pods)
     pods["api"].up()
     port = pods["api"].running["api"].ports["api"]
