@@ -35,7 +35,7 @@ class Pod:
     """The containers of a pod template, and the folders that are its volumes."""
 
     def __init__(self, template, image, folder, stored):
-        """`stored`: what Secrets and ConfigMaps hold, by their names and keys."""
+        """`stored`: what Secrets and ConfigMaps hold, by their names and keys, and the folders that can be claimed."""
         self.spec = template["spec"]
         self.image, self.folder = image, folder
         self.user = self.spec["securityContext"]
@@ -102,7 +102,11 @@ class Pod:
     def _volume(self, volume, stored):
         folder = self.folder / "volumes" / volume["name"]
         folder.mkdir(parents=True)
-        if "emptyDir" not in volume:
+        if "persistentVolumeClaim" in volume:
+            claimed = stored[volume["persistentVolumeClaim"]["claimName"]]
+            subprocess.run(["cp", "--recursive", f"{claimed}/.", folder], check=True)
+            subprocess.run(["chmod", "--recursive", "g+rwX", folder], check=True)
+        elif "emptyDir" not in volume:
             mode, files = files_of(volume, stored)
             write_as_kubelet(folder, files, mode | 0o440)
         if AS_ROOT:

@@ -1,10 +1,14 @@
 """What the chart starts is started: its commands, as its user, on its read-only tree, with its files and variables."""
 
 import contextlib
+import os
 import re
 import shlex
 import socket
 import ssl
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,10 +17,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from scaivault.settings import process_environ
 from tests.deploy.charts import Rendered, example, merged
-from tests.deploy.image import SOON, built_image
+from tests.deploy.image import CHECKOUT, SOON, built_image
 from tests.deploy.kubelet import AS_ROOT, Pod, require_mounts
 from tests.issuer import ec_key
+from tests.kms import aws, hsm
 from tests.ports import free_ports
 
 
@@ -127,6 +133,77 @@ def test_the_process_itself_may_speak_tls_as_whatever_user(pods_of, stored, tmp_
     ):
         secured.sendall(b"GET /v1/health HTTP/1.1\r\nHost: vault.example.com\r\nConnection: close\r\n\r\n")
         assert secured.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_the_root_key_may_be_in_aws_kms(pods_of):
+    """Ready means that a key was wrapped by it and unwrapped again, and so does the exporter's series."""
+    kms, stop = aws.start()
+    try:
+        pods = pods_of(
+            chart_with(
+                "minimal",
+                config={"SCAIVAULT_ENV": "development"},  # no TLS on the way to this one
+                kms={
+                    "provider": "aws",
+                    "local": {"existingSecret": ""},
+                    "aws": {"keyId": kms.add_key(), "endpointUrl": kms.url},
+                },
+                extraEnv=[{"name": name, "value": value} for name, value in aws.CREDENTIALS.items()],
+            )
+        )
+        migrate(pods)
+        assert_opens_its_key(pods["api"])
+        assert {"Encrypt", "Decrypt", "DescribeKey"} <= set(kms.operations())
+    finally:
+        stop()
+
+
+MAKE_TOKEN = """
+import pathlib, sys
+from tests.kms import hsm
+token = hsm.make_token(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+token.add_root()
+print(token.label)
+"""
+
+
+def test_the_root_key_may_be_in_an_hsm(pods_of, stored, tmp_path):
+    """Its client's configuration and state come by a volume, and its library is in the image."""
+    if not hsm.LIBRARY.exists():
+        (pytest.fail if process_environ().get("CI") else pytest.skip)("SoftHSM is missing: apt-get install softhsm2")
+    client = tmp_path / "client"
+    (client / "tokens").mkdir(parents=True)
+    (tmp_path / "here.conf").write_text(f"directories.tokendir = {client / 'tokens'}\nobjectstore.backend = file\n")
+    (client / "there.conf").write_text("directories.tokendir = /opt/hsm/tokens\nobjectstore.backend = file\n")
+    label = subprocess.run(
+        [sys.executable, "-c", MAKE_TOKEN, client / "tokens", tmp_path],
+        env={"PATH": os.defpath, "SOFTHSM2_CONF": str(tmp_path / "here.conf")},
+        cwd=CHECKOUT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout.strip()
+    stored |= {"hsm-pin": {"pin": hsm.PIN.encode()}, "hsm-client": client}
+    pods = pods_of(
+        chart_with(
+            "pkcs11",
+            kms={"pkcs11": {"library": str(hsm.LIBRARY), "tokenLabel": label, "keyLabel": hsm.ROOT_LABEL}},
+            previousKms={"provider": "", "aws": {"keyId": "", "endpointUrl": ""}},
+            extraVolumeMounts=[{"name": "hsm", "mountPath": "/opt/hsm"}],
+            extraEnv=[{"name": "SOFTHSM2_CONF", "value": "/opt/hsm/there.conf"}],
+        )
+    )
+    migrate(pods)
+    assert_opens_its_key(pods["api"])
+
+
+def assert_opens_its_key(pod):
+    pod.up()
+    exporter = pod.running["exporter"]
+    until = time.monotonic() + SOON
+    while "scaivault_kms_key_usable 1.0" not in (told := exporter.get("exporter", "/metrics")[1]):
+        assert time.monotonic() < until, told
+        time.sleep(0.1)
 
 
 PROBE = """
