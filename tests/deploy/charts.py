@@ -59,3 +59,7 @@ def environ(container):
     names = [each["name"] for each in container["env"]]
     assert len(names) == len(set(names)), "a variable is set twice"
     return {each["name"]: each.get("value") for each in container["env"]}
+
+
+# What a container may be told that is no setting.
+EXTRA = {each["name"] for each in example("everything")["extraEnv"] + example("pkcs11")["extraEnv"]}
