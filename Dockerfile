@@ -1,6 +1,6 @@
-# The API and, as `scaivault server worker` and `python -m exporter`, its companions, as an unprivileged user on a read-only root file system. Mount
-# something writable on /tmp, nothing else.
-# tests/deploy/test_wheel.py runs the COPY and RUN steps of the first stage outside of Docker, and then the CMD.
+# The API (`scaivault server run`), the worker (`scaivault server worker`) and the exporter (`python -m exporter`), as an
+# unprivileged user on a read-only root file system. Mount something writable on /tmp, nothing else.
+# tests/deploy runs the COPY and RUN steps of the first stage outside of Docker, and then the commands of helm/scaivault.
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
