@@ -159,7 +159,7 @@ ALERTS = (
         "No worker gets {{ $labels.exported_job }} done",
         "{{ if gt $value 1e9 }}{{ $labels.exported_job }} has not succeeded since the workers started"
         "{{ else }}{{ $labels.exported_job }} last succeeded {{ $value | humanizeDuration }} ago{{ end }}, "
-        "finding nothing to do included. Workers run, but this duty fails or hangs: their log has job_failed and why.",
+        "finding nothing to do included. Workers run, but this duty fails or hangs: their log says duty_failed and why.",
         Panel(_BACKGROUND, "Workers' duties"),
         (
             Seen(
