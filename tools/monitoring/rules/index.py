@@ -4,10 +4,10 @@ from tools.monitoring.rules.alerts import ALERTS
 
 HEAD = """# Runbooks
 
-Written from `tools/monitoring/rules/` by `make docs`; a test compares them. The runbooks themselves are written by hand.
+This index is written from `tools/monitoring/rules/` by `make docs`; the runbooks are written by hand.
 
-One for each alert of [prometheus-rules](../../prometheus-rules/), under the alert's name, which is what its `runbook_url`
-leads to. A *page* wakes somebody; a *ticket* waits for the morning. Each begins with a command to run first, and expects
+One for each alert of [prometheus-rules](../../prometheus-rules/), under the alert's name: its `runbook_url` leads to it.
+A *page* wakes somebody; a *ticket* waits for the morning. Each has a command to run first, which expects
 
 | variable | is |
 |---|---|
