@@ -30,6 +30,7 @@ class Thresholds:
     audit_seconds: float = 0.1
     slow_share: float = 0.05
     fewest_calls: int = 20
+    fewest_kms_calls: int = 20
     kms_error_share: float = 0.05
     fewest_kms_errors: int = 5
 
