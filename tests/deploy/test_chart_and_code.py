@@ -135,7 +135,7 @@ def test_rules_and_dashboards_are_those_of_the_project():
     """Copies, since Helm reads nothing outside of a chart: `make docs` makes them."""
     chart = Rendered(example("production"))
     groups = [yaml.safe_load(text)["groups"] for _, text in sorted(originals("prometheus-rules").items())]
-    assert [each["spec"]["groups"] for each in chart.of("PrometheusRule")] == groups
+    assert [each["spec"]["groups"] for each in chart.of("PrometheusRule")] == groups != []
     shown = {name: text for each in chart.of("ConfigMap") for name, text in each["data"].items()}
     assert shown == originals("grafana") != {}
     assert all(each["metadata"]["labels"]["grafana_dashboard"] == "1" for each in chart.of("ConfigMap"))
