@@ -48,6 +48,14 @@ class Terms:
     auto_generate: bool
     is_active: bool
 
+    @classmethod
+    def of_seconds(
+        cls, interval: int, grace: int, warn_before: Sequence[int], auto_generate: bool, is_active: bool
+    ) -> "Terms":
+        """As a row has them."""
+        thresholds = tuple(timedelta(seconds=each) for each in warn_before)
+        return cls(timedelta(seconds=interval), timedelta(seconds=grace), thresholds, auto_generate, is_active)
+
     def check(self) -> None:
         """ValidationFailed if it can not be kept."""
         if self.interval < SHORTEST_INTERVAL:

@@ -93,8 +93,10 @@ class RotationService:
         after: tuple[datetime, str] | None,
         limit: int,
     ) -> DuePage:
-        """What is due within a time, first what is due first: all of it for an administrator with the scope admin, else
-        what the caller may rotate."""
+        """What is due within a time, what is due first coming first.
+
+        All of it for an administrator with the scope admin, else what the caller may rotate.
+        """
         covers = self._covers(caller)
         now = self._clock.now()
         found: list[Assignment] = []

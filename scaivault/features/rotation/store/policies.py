@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from scaivault.features.rotation.model import Policy, Terms
@@ -39,7 +39,7 @@ class _Row:
             id=self.id,
             name=self.name,
             description=self.description,
-            terms=terms_of(
+            terms=Terms.of_seconds(
                 self.interval_seconds, self.grace_seconds, self.warn_seconds, self.auto_generate, self.is_active
             ),
             secret_policy_id=self.secret_policy_id,
@@ -69,17 +69,6 @@ class _Number:
 @dataclass(frozen=True, slots=True)
 class _Id:
     id: str
-
-
-def terms_of(interval: int, grace: int, warn: Sequence[int], auto_generate: bool, is_active: bool) -> Terms:
-    """What a row's columns come to."""
-    return Terms(
-        timedelta(seconds=interval),
-        timedelta(seconds=grace),
-        tuple(timedelta(seconds=each) for each in warn),
-        auto_generate,
-        is_active,
-    )
 
 
 def list_policies(

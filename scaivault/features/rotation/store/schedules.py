@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from scaivault.features.rotation.model import Assignment, Policy, Schedule, Scheduled, State, Target
-from scaivault.features.rotation.store.policies import terms_of
+from scaivault.features.rotation.model import Assignment, Policy, Schedule, Scheduled, State, Target, Terms
 from scaivault.kernel.paths import SecretPath
 from scaivault.storage.database import Session
 
@@ -63,7 +62,7 @@ class _Row:
             secret_policy_id=self.secret_policy_id,
             policy_id=self.policy_id,
             policy_name=self.policy_name,
-            terms=terms_of(
+            terms=Terms.of_seconds(
                 self.interval_seconds, self.grace_seconds, self.warn_seconds, self.auto_generate, self.is_active
             ),
             schedule=Schedule(self.counts_from, State(self.state), self.due_at, self.wake_at, self.failures),
