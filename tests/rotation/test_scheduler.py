@@ -104,22 +104,22 @@ class TestGenerating:
         site.under("app/db", site.policy(auto_generate=True, secret_policy_id=site.secret_policy()))
         site.clock.forward(days=30)
         slow = site.another_scheduler()
-        _, [(taken, _)] = slow._take("tnt_a")
+        _, taken = slow._take("tnt_a")
         assert site.schedule()[0] == "scheduled"
         site.work()
         assert site.version() == 1  # it is under the slow one's lease
         site.forward(minutes=3)
         assert site.version() == 2
-        slow._rotate(taken)
+        slow._rotate("tnt_a", taken)
         assert site.version() == 2
 
     def test_a_write_between_taking_and_rotating_is_the_rotation(self, site):
         one = site.policy(auto_generate=True, secret_policy_id=site.secret_policy())
         site.under("app/db", one)
         site.clock.forward(days=30)
-        _, [(taken, _)] = site.scheduler._take("tnt_a")
+        _, taken = site.scheduler._take("tnt_a")
         site.voice.write("app/db", {"password": "mine"})
-        site.scheduler._rotate(taken)
+        site.scheduler._rotate("tnt_a", taken)
         assert site.voice.get("/v1/secrets/app/db").json["data"] == {"password": "mine"}
         assert [each["triggered_by"] for each in site.history(one)] == ["write"]
 

@@ -13,7 +13,7 @@ from scaivault.observability.exposition import gauge
 from scaivault.storage.database import Session
 
 # Beyond that "many" is all that a number could say.
-MOST_COUNTED = 100_000
+MOST_COUNTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,8 @@ SECRET_ROTATIONS = Series(
 ROTATION_QUEUE_DEPTH = Series(
     "scaivault_rotation_queue_depth",
     Kind.GAUGE,
-    "Rotations that are due and not done, without those that wait for somebody to write the next value.",
+    "Rotations that are due and not done, without those that wait for somebody to write the next value; "
+    "counted up to 20,000.",
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )

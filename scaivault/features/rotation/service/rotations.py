@@ -14,7 +14,7 @@ from scaivault.features.rotation.errors import (
 from scaivault.features.rotation.model import MOST_AT_ONCE, Assignment, Item, Status, Target
 from scaivault.features.rotation.store import history, policies, schedules
 from scaivault.features.secrets.errors import SecretNotFound
-from scaivault.features.secrets.model import Written
+from scaivault.features.secrets.model import Secret, Written
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.kernel.caller import Caller, Permission, Scope
 from scaivault.kernel.errors import Conflict, NotFound, VaultError
@@ -163,16 +163,12 @@ class RotationService:
 
     def _rotate(self, caller: Caller, path: SecretPath, target: Target, expected_version: int | None) -> Written:
         plaintext = self._generated(caller, path, target)
-        written = self._secrets.renew(
-            caller,
-            path,
-            plaintext,
-            Trigger.REQUEST,
-            is_wanted=lambda _tx: True,
-            expected_version=expected_version,
-        )
-        if written is None:
-            raise SecretNotFound
+
+        def is_expected(_tx: Session, secret: Secret) -> bool:
+            secret.check_version(expected_version)
+            return True
+
+        [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, is_expected)
         return written
 
     def _generated(self, caller: Caller, path: SecretPath, target: Target) -> Plaintext:

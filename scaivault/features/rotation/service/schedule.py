@@ -45,8 +45,8 @@ class Schedules:
     def renewed(self, tx: Session, caller: Caller, renewal: Renewal) -> None:
         """Note it, begin the interval anew, end what was there, tell of it."""
         now, tenant_id, path = self._clock.now(), caller.tenant_id, renewal.path
-        opened = schedules.claim_open(tx, tenant_id, path)
-        policy = None if renewal.policy_id is None else policies.claim_terms(tx, tenant_id, renewal.policy_id)
+        opened = None if renewal.policy_id is None else schedules.claim_open(tx, tenant_id, path)
+        policy = None if opened is None else opened.policy
         until = now + (DEFAULT_GRACE if policy is None else policy.terms.grace)
         schedules.change_readable_until(tx, tenant_id, path, renewal.new_version, until)
         item = _item(caller, renewal, policy, opened, until, now)
@@ -57,7 +57,7 @@ class Schedules:
         ):
             history.add_item(tx, tenant_id, item)
         after = None
-        if policy is not None and opened is not None:
+        if policy is not None:
             after = Schedule.anew(policy.terms, now, now)
             schedules.change_rotated(tx, tenant_id, path, policy, after, now)
         self._outbox.publish(tx, telling.rotated(caller, renewal, policy, until))

@@ -2,8 +2,9 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import cache, partial
 from ipaddress import ip_address
 from typing import Final
 from uuid import uuid4
@@ -13,6 +14,7 @@ from scaivault.features.rotation.errors import NoSecretPolicy
 from scaivault.features.rotation.model import Deed, Item, Scheduled, Status, Step, after_failure, next_step
 from scaivault.features.rotation.service import telling
 from scaivault.features.rotation.store import history, schedules
+from scaivault.features.secrets.model import Secret
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.errors import Unavailable, VaultError
@@ -98,17 +100,14 @@ class RotationScheduler:
         looked_at, to_rotate = self._take(tenant_id)
         if looked_at == BATCH:
             self._turns.again(tenant_id)
-        for secret, step in to_rotate:
-            if step.after.wake_at is not None and self._clock.now() >= step.after.wake_at:
-                break  # the lease has ended: whoever has it now goes on
-            self._rotate(secret)
+        self._rotate(tenant_id, to_rotate)
         return looked_at or len(self._turns)
 
     def _due_tenants(self) -> Sequence[str]:
         with self._database.session() as session:
             return schedules.list_due_tenants(session, self._clock.now())
 
-    def _take(self, tenant_id: str) -> tuple[int, list[tuple[Scheduled, Step]]]:
+    def _take(self, tenant_id: str) -> tuple[int, list[Scheduled]]:
         """Do what needs nothing but a word, and take what is to be rotated under a lease."""
         now = self._clock.now()
         with self._database.transaction() as tx:
@@ -120,7 +119,7 @@ class RotationScheduler:
                 schedules.change_schedules(
                     tx, tenant_id, [secret.path for secret, _ in steps], [step.after for _, step in steps]
                 )
-        return len(secrets), [(secret, step) for secret, step in steps if step.deed is Deed.ROTATE]
+        return len(secrets), [secret for secret, step in steps if step.deed is Deed.ROTATE]
 
     def _tell(self, tx: Session, secret: Scheduled, step: Step, now: datetime) -> None:
         due_at = secret.terms.due(secret.schedule.counts_from)
@@ -138,29 +137,52 @@ class RotationScheduler:
         if event is not None:
             self._outbox.publish(tx, event)
 
-    def _rotate(self, secret: Scheduled) -> None:
-        """One that fails is noted and tried again later; it is nobody else's trouble."""
-        path = SecretPath(secret.path)
+    def _rotate(self, tenant_id: str, secrets: Sequence[Scheduled]) -> None:
+        """All in one transaction; one by one if that fails, so that the one it fails for is nobody else's trouble."""
+        values = self._generated(tenant_id, secrets)
+        together = [secret for secret in secrets if secret.path in values]
         try:
-            plaintext = self._generated(secret)
-            self._secrets.renew(
-                _caller(secret, self._clock.now()),
-                path,
-                plaintext,
-                Trigger.SCHEDULE,
-                is_wanted=lambda tx: self._is_still_due(tx, secret) is not None,
-            )
+            self._renew(together, values)
         except Unavailable:
-            raise  # the database or the key service: nothing is wrong with this secret
+            raise  # the database or the key service: nothing is wrong with these secrets
+        except Exception:  # noqa: BLE001 - whichever secret's fault it is, and whatever it is: that is found out below
+            for secret in together:
+                self._rotate_alone(secret, values)
+
+    def _rotate_alone(self, secret: Scheduled, values: Mapping[str, Plaintext]) -> None:
+        try:
+            self._renew([secret], values)
+        except Unavailable:
+            raise
         except Exception as failure:  # noqa: BLE001 - one secret's fault, whatever it is, must not hold up the others
-            self._fail(secret, failure.code if isinstance(failure, VaultError) else VaultError.code)
+            self._fail(secret, _code_of(failure))
 
-    def _generated(self, secret: Scheduled) -> Plaintext:
-        if secret.secret_policy_id is None:
-            raise NoSecretPolicy
-        return self._generation.generate(secret.tenant_id, secret.secret_policy_id)
+    def _renew(self, secrets: Sequence[Scheduled], values: Mapping[str, Plaintext]) -> None:
+        if not secrets:
+            return
+        taken = {secret.path: secret for secret in secrets}
 
-    def _is_still_due(self, tx: Session, secret: Scheduled) -> Scheduled | None:
+        def is_still_due(tx: Session, found: Secret) -> bool:
+            return self._still_due(tx, taken[found.path]) is not None
+
+        caller = _caller(secrets[0], self._clock.now())
+        given = {SecretPath(path): values[path] for path in taken}
+        self._secrets.renew(caller, given, Trigger.SCHEDULE, is_still_due)
+
+    def _generated(self, tenant_id: str, secrets: Sequence[Scheduled]) -> Mapping[str, Plaintext]:
+        """A value for each. What one can not be made for has failed, and is tried again later."""
+        make = cache(partial(self._generation.maker, tenant_id))
+        values: dict[str, Plaintext] = {}
+        for secret in secrets:
+            try:
+                values[secret.path] = make(_named(secret))()
+            except Unavailable:
+                raise
+            except Exception as failure:  # noqa: BLE001 - as above
+                self._fail(secret, _code_of(failure))
+        return values
+
+    def _still_due(self, tx: Session, secret: Scheduled) -> Scheduled | None:
         """As it was when it was taken: nobody has written it, renewed it, paused it or taken it from its policy."""
         found = schedules.claim_schedule(tx, secret.tenant_id, secret.path)
         if found is None or not found.terms.is_active or found.policy_id != secret.policy_id:
@@ -172,7 +194,7 @@ class RotationScheduler:
         now = self._clock.now()
         caller = _caller(secret, now)
         with self._database.transaction() as tx:
-            found = self._is_still_due(tx, secret)
+            found = self._still_due(tx, secret)
             if found is None:
                 return
             step = after_failure(found.schedule, found.terms, now)
@@ -215,6 +237,16 @@ class RotationScheduler:
         )
         history.add_item(tx, secret.tenant_id, item)
         schedules.change_history_ids(tx, secret.tenant_id, [secret.path], [item.id])
+
+
+def _named(secret: Scheduled) -> str:
+    if secret.secret_policy_id is None:
+        raise NoSecretPolicy
+    return secret.secret_policy_id
+
+
+def _code_of(failure: Exception) -> str:
+    return failure.code if isinstance(failure, VaultError) else VaultError.code
 
 
 def _caller(secret: Scheduled, now: datetime) -> Caller:

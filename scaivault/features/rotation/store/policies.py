@@ -17,7 +17,7 @@ COLUMNS: Final = """
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class PolicyRow:
     id: str
     name: str
     description: str
@@ -76,7 +76,7 @@ def list_policies(
 ) -> list[Policy]:
     """Policies by name, from the first name beyond `after`, with how many secrets are under each."""
     rows = session.many(
-        _Row,
+        PolicyRow,
         f"""
         SELECT {COLUMNS},
                (SELECT count(*) FROM secret_rotations AS under
@@ -108,7 +108,7 @@ def count_policies(session: Session, tenant_id: str) -> int:
 
 def find_policy(session: Session, tenant_id: str, policy_id: str) -> Policy | None:
     row = session.one(
-        _Row,
+        PolicyRow,
         f"""
         SELECT {COLUMNS},
                (SELECT count(*) FROM secret_rotations AS under
@@ -126,7 +126,7 @@ def find_policy(session: Session, tenant_id: str, policy_id: str) -> Policy | No
 def claim_policy(tx: Session, tenant_id: str, policy_id: str) -> Policy | None:
     """The policy, locked: nobody schedules by it, changes or deletes it until the transaction ends."""
     row = tx.one(
-        _Row,
+        PolicyRow,
         f"""
         SELECT {COLUMNS}
           FROM rotation_policies
@@ -142,7 +142,7 @@ def claim_policy(tx: Session, tenant_id: str, policy_id: str) -> Policy | None:
 def claim_terms(tx: Session, tenant_id: str, policy_id: str) -> Policy | None:
     """The policy as it stays until the transaction ends; others may go by it meanwhile."""
     row = tx.one(
-        _Row,
+        PolicyRow,
         f"""
         SELECT {COLUMNS}
           FROM rotation_policies

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from scaivault.features.rotation.model import Assignment, Policy, Schedule, Scheduled, State, Target, Terms
+from scaivault.features.rotation.store.policies import PolicyRow
 from scaivault.kernel.paths import SecretPath
 from scaivault.storage.database import Session
 
@@ -106,10 +107,17 @@ class _Assigned:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What of a schedule a rotation has to know: when it was due, and the line of history that waits for it."""
+    """What of a schedule a rotation has to know: when it was due, what waits for it, by which policy it goes on."""
 
     due_at: datetime | None
     history_id: str | None
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenRow(PolicyRow):
+    due_at: datetime | None = None
+    history_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,18 +183,25 @@ def claim_schedule(tx: Session, tenant_id: str, path: str) -> Scheduled | None:
 
 
 def claim_open(tx: Session, tenant_id: str, path: str) -> Open | None:
-    """What waits for a rotation of this secret, locked."""
-    return tx.one(
-        Open,
+    """What waits for a rotation of this secret, locked, and its policy, which stays as it is until then."""
+    row = tx.one(
+        _OpenRow,
         """
-        SELECT due_at, history_id
-          FROM secret_rotations
-         WHERE tenant_id = %(tenant_id)s AND path = %(path)s
-           FOR NO KEY UPDATE
+        SELECT under.due_at, under.history_id, policies.id, policies.name, policies.description,
+               policies.interval_seconds, policies.grace_seconds, policies.warn_seconds, policies.auto_generate,
+               policies.secret_policy_id, policies.webhook_ids, policies.is_active, policies.revision,
+               policies.schedule_revision, policies.created_at, policies.updated_at
+          FROM secret_rotations AS under
+          JOIN rotation_policies AS policies
+            ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
+         WHERE under.tenant_id = %(tenant_id)s AND under.path = %(path)s AND policies.removed_at IS NULL
+           FOR NO KEY UPDATE OF under
+           FOR SHARE OF policies
         """,
         tenant_id=tenant_id,
         path=path,
     )
+    return Open(row.due_at, row.history_id, row.policy()) if row else None
 
 
 def change_schedules(tx: Session, tenant_id: str, paths: Sequence[str], schedules: Sequence[Schedule]) -> None:

@@ -102,7 +102,8 @@ def single_table(
     one = "/v1/secrets/<secret:path>"
     conditions: tuple[type[VaultError], ...] = (IpNotAllowed, MfaRequired, TimeWindowViolation)
     absent: tuple[type[VaultError], ...] = (SecretNotFound, InvalidPath, *conditions)
-    writing = (VersionConflict, SecretExists, InvalidSecretType, InvalidDuration, InvalidPath, *conditions, *refusals)
+    writing: tuple[type[VaultError], ...] = (VersionConflict, SecretExists, InvalidSecretType, InvalidDuration)
+    writing += (InvalidPath, *conditions, *refusals)
     return (
         Route(
             "GET",

@@ -1,6 +1,6 @@
 """One secret: read, write, look at its history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -36,6 +36,11 @@ from scaivault.storage.database import Database, Session
 from scaivault.storage.errors import ConstraintViolated
 
 T = TypeVar("T")
+Wanted = Callable[[Session, Secret], bool]
+
+
+def always(_tx: Session, _secret: Secret) -> bool:
+    return True
 
 
 class SecretService:
@@ -100,24 +105,17 @@ class SecretService:
         return written
 
     def renew(
-        self,
-        caller: Caller,
-        path: SecretPath,
-        plaintext: Plaintext,
-        trigger: Trigger,
-        *,
-        is_wanted: Callable[[Session], bool],
-        expected_version: int | None = None,
-    ) -> Written | None:
-        """Store a generated value as the next version; None if it `is_wanted` no more. SecretNotFound, VersionConflict.
+        self, caller: Caller, values: Mapping[SecretPath, Plaintext], trigger: Trigger, is_wanted: Wanted = always
+    ) -> list[Written]:
+        """Store generated values as the next versions, of those that are still wanted: all in one transaction, or none.
 
-        Nobody's leave is asked: the caller's use case has done so. `is_wanted` is asked while the secret is locked.
+        SecretNotFound, VersionConflict. Nobody's leave is asked: the caller's use case has done so. `is_wanted` is
+        asked while the secret is locked.
         """
-        write = Write(plaintext, expected_version=expected_version, trigger=trigger)
-        written = self._with_keys(caller, lambda keys: self._renew(caller, keys, path, write, is_wanted))
-        if written is not None:
+        done = self._with_keys(caller, lambda keys: self._renew_all(caller, keys, values, trigger, is_wanted))
+        for written in done:
             self._count(caller, written)
-        return written
+        return done
 
     def roll_back(self, caller: Caller, path: SecretPath, version: int, expected_version: int | None = None) -> Written:
         """Write an old version again as the next one. VersionNotFound if it is not there any more, VersionConflict."""
@@ -187,25 +185,34 @@ class SecretService:
             self._journal.record(tx, entry)
         return written
 
+    def _renew_all(
+        self,
+        caller: Caller,
+        keys: TenantKeys,
+        values: Mapping[SecretPath, Plaintext],
+        trigger: Trigger,
+        is_wanted: Wanted,
+    ) -> list[Written]:
+        """In the order of their paths, in which nobody waits for a deadlock."""
+        only = next(iter(values)) if len(values) == 1 else None
+        with self._journal.operation(Action.ROTATE, caller, only) as tx:
+            renewed = [
+                self._renew(tx, caller, keys, path, Write(values[path], trigger=trigger), is_wanted)
+                for path in sorted(values)
+            ]
+        return [written for written in renewed if written is not None]
+
     def _renew(
-        self, caller: Caller, keys: TenantKeys, path: SecretPath, write: Write, is_wanted: Callable[[Session], bool]
+        self, tx: Session, caller: Caller, keys: TenantKeys, path: SecretPath, write: Write, is_wanted: Wanted
     ) -> Written | None:
-        with self._journal.operation(Action.ROTATE, caller, path) as tx:
-            secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
-            if not is_wanted(tx):
-                return None
-            written = self._add_version(tx, caller, keys, path, secret, write)
-            self._journal.record(
-                tx,
-                Entry.of(
-                    Action.ROTATE,
-                    caller,
-                    path,
-                    version=written.version,
-                    rotation_policy_id=secret.rotation_policy_id,
-                    auto_generated=True,
-                ),
-            )
+        secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
+        if not is_wanted(tx, secret):
+            return None
+        written = self._add_version(tx, caller, keys, path, secret, write)
+        policy_id = secret.rotation_policy_id
+        self._journal.record(
+            tx, Entry.of(Action.ROTATE, caller, path, version=written.version, rotation_policy_id=policy_id)
+        )
         return written
 
     def _roll_back(
