@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from scaivault.bootstrap.base import Base, egress_of, postman_of, secret_service
+from scaivault.bootstrap.base import Base, egress_of, postman_of, renewal_of, writing_of
+from scaivault.crypto.envelope import Envelope
 from scaivault.edge.routes import Routes
 from scaivault.features.directory import routes as directory_routes
 from scaivault.features.directory.service.browsing import BrowseService
@@ -34,6 +35,7 @@ from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.batch import BatchService
 from scaivault.features.secrets.service.listing import ListService
+from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.ports import Guard
 from scaivault.kernel.redacted import Redacted
@@ -49,21 +51,31 @@ def secrets_tables(base: Base, notes: AccessNotes) -> Sequence[Routes]:
     """A tenant's own secrets, those that its partner shares, and what renews the former."""
     return (
         _secrets(base, base.guard, notes),
-        _rotation(base, notes),
+        _rotation(base),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
     )
 
 
 def _secrets(base: Base, guard: Guard, notes: AccessNotes) -> Routes:
-    secrets = secret_service(base, guard, notes)
+    secrets = SecretService(
+        base.database,
+        Envelope(base.ring),
+        guard,
+        base.journal,
+        base.outbox,
+        base.clock,
+        notes,
+        base.instruments.secret_read,
+        writing_of(base),
+    )
     trash = TrashService(guard, base.journal, base.outbox, base.clock)
     listing = ListService(base.database, guard, base.journal, base.clock)
     batch = BatchService(secrets, listing, guard)
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock, POLICIES_NAMED)
 
 
-def _rotation(base: Base, notes: AccessNotes) -> Routes:
-    secrets = secret_service(base, base.guard, notes)
+def _rotation(base: Base) -> Routes:
+    secrets = renewal_of(base)
     policies = RotationPolicyService(
         base.database, base.journal, base.guard, base.clock, secrets, Upkeep(base.database, base.clock)
     )

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from scaivault.features.rotation.stats import collect, find_queue
-from scaivault.features.rotation.store import history, schedules
+from scaivault.features.rotation.store import assignments, history, schedules
 from scaivault.storage.database import Database
 
 TENANT, OTHER = "tnt_a", "tnt_b"
@@ -159,4 +159,4 @@ def test_tenants_are_told_apart(connection, database):
     with database.transaction() as tx:
         assert sorted(schedules.list_due_tenants(tx, now(connection))) == [TENANT, OTHER]
         assert len(schedules.claim_due(tx, OTHER, now(connection), 20)) == 2
-        assert schedules.find_assignment(tx, OTHER, "due/3") is None
+        assert assignments.find_assignment(tx, OTHER, "due/3") is None

@@ -191,7 +191,7 @@ class DuePage(PageReply):
 
 
 class HistoryItem(Reply):
-    """One rotation: done, failed with as many attempts so far, or waited for. `error` is an error's code."""
+    """One rotation: done, failed with as many attempts so far, or waited for. `error_code` says why it failed."""
 
     id: str
     rotation_policy_id: str | None
@@ -200,7 +200,7 @@ class HistoryItem(Reply):
     triggered_by: Trigger
     rotated_by: str
     attempts: int
-    error: str | None
+    error_code: str | None
     due_at: Timestamp | None
     started_at: Timestamp
     completed_at: Timestamp | None
@@ -218,7 +218,7 @@ class HistoryItem(Reply):
             triggered_by=item.triggered_by,
             rotated_by=item.identity_id,
             attempts=item.attempts,
-            error=item.reason,
+            error_code=item.reason,
             due_at=item.due_at,
             started_at=item.started_at,
             completed_at=item.ended_at,

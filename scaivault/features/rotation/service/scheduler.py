@@ -15,7 +15,7 @@ from scaivault.features.rotation.model import Deed, Item, Scheduled, Status, Ste
 from scaivault.features.rotation.service import telling
 from scaivault.features.rotation.store import history, schedules
 from scaivault.features.secrets.model import Secret
-from scaivault.features.secrets.service.secrets import SecretService
+from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.errors import Unavailable, VaultError
 from scaivault.kernel.events import Event
@@ -78,7 +78,7 @@ class RotationScheduler:
         journal: Journal[Session],
         outbox: Outbox[Session],
         clock: Clock,
-        secrets: SecretService,
+        secrets: RenewalService,
         generation: GenerationService,
         on_rotation: Callable[[str], None],
     ) -> None:
