@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, RootModel
 
-from scaivault.edge.messages import Body, Duration, Flag, Name, Page, PageReply, Reply, Text, Timestamp, Whole
+from scaivault.edge.messages import IN_DIGITS, Body, Duration, Flag, Name, Page, PageReply, Reply, Text, Timestamp
 from scaivault.features.rotation import model
 from scaivault.features.rotation.model import DEFAULT_GRACE, MOST_AT_ONCE, MOST_THRESHOLDS, MOST_WEBHOOKS
 from scaivault.kernel.durations import spell_duration
@@ -105,7 +105,7 @@ class HistoryQuery(Page):
 
 
 class DueQuery(Page):
-    within_hours: Annotated[Whole, Field(ge=0, le=24 * 366)] = 24
+    within_hours: Annotated[int, Field(ge=0, le=24 * 366), IN_DIGITS] = 24
     include_overdue: Flag = True
     policy_id: Annotated[str, Field(max_length=100)] | None = None
 

@@ -77,7 +77,7 @@ class RotationPolicyService:
             policy = changes.of(before, self._clock.now())
             self._check_named(tx, caller, policy)
             store.change_policy(tx, caller.tenant_id, policy)
-            self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy))
+            self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
         if policy.schedule_revision != before.schedule_revision:
             self._upkeep.settle(caller.tenant_id, policy_id)
         return self.read(caller, policy_id)
@@ -193,5 +193,12 @@ def _without_repeats(webhook_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(webhook_ids))
 
 
-def _entry(action: Action, caller: Caller, policy: Policy) -> Entry:
-    return Entry.of(action, caller, rotation_policy_id=policy.id, revision=policy.revision)
+def _entry(action: Action, caller: Caller, policy: Policy, changed: Sequence[str] = ()) -> Entry:
+    return Entry.of(
+        action,
+        caller,
+        rotation_policy_id=policy.id,
+        name=policy.name,
+        revision=policy.revision,
+        changed=list(changed),
+    )
