@@ -86,6 +86,7 @@ def session(database):
 CALLS = {
     store.find_secret: lambda call: call(PATH),
     store.claim_secret: lambda call: call(PATH),
+    store.claim_secrets: lambda call: call([PATH]),
     store.change_secret: lambda call: call(replace(a_secret(), secret_type="json", current_version=9)),
     store.change_deleted: lambda call: call(PATH, NOW, LATER),
     store.remove_secret: lambda call: call(PATH),

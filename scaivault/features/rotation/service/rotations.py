@@ -164,11 +164,13 @@ class RotationService:
     def _rotate(self, caller: Caller, path: SecretPath, target: Target, expected_version: int | None) -> Written:
         plaintext = self._generated(caller, path, target)
 
-        def is_expected(_tx: Session, secret: Secret) -> bool:
-            secret.check_version(expected_version)
-            return True
+        def expected(_tx: Session, secrets: Sequence[Secret]) -> Sequence[str]:
+            if not secrets:
+                raise SecretNotFound  # it was deleted meanwhile
+            secrets[0].check_version(expected_version)
+            return [path]
 
-        [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, is_expected)
+        [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, expected)
         return written
 
     def _generated(self, caller: Caller, path: SecretPath, target: Target) -> Plaintext:

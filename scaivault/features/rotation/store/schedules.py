@@ -7,6 +7,7 @@ from typing import Final
 
 from scaivault.features.rotation.model import Policy, Schedule, Scheduled, State, Terms
 from scaivault.features.rotation.store.policies import PolicyRow
+from scaivault.kernel.renewal import Renewal
 from scaivault.storage.database import Session
 
 _SCHEDULED: Final = """
@@ -142,19 +143,20 @@ def claim_due(tx: Session, tenant_id: str, now: datetime, limit: int) -> list[Sc
     return [row.scheduled() for row in rows if row.is_of_one_piece]
 
 
-def claim_schedule(tx: Session, tenant_id: str, path: str) -> Scheduled | None:
-    """One secret's, locked: None if it is under no policy, or in the trash."""
-    row = tx.one(
+def claim_schedules(tx: Session, tenant_id: str, paths: Sequence[str]) -> list[Scheduled]:
+    """Those of these secrets that are under a policy and not in the trash, their schedules locked in order."""
+    rows = tx.many(
         _Row,
         f"""
         {_SCHEDULED}
-         WHERE under.tenant_id = %(tenant_id)s AND under.path = %(path)s AND NOT under.is_deleted
+         WHERE under.tenant_id = %(tenant_id)s AND under.path = ANY(%(paths)s) AND NOT under.is_deleted
+         ORDER BY under.path
            FOR NO KEY UPDATE OF under
         """,
         tenant_id=tenant_id,
-        path=path,
+        paths=list(paths),
     )
-    return row.scheduled() if row else None
+    return [row.scheduled() for row in rows]
 
 
 def claim_open(tx: Session, tenant_id: str, path: str) -> Open | None:
@@ -235,17 +237,26 @@ def change_history_ids(tx: Session, tenant_id: str, paths: Sequence[str], histor
     )
 
 
-def change_rotated(tx: Session, tenant_id: str, path: str, policy: Policy, after: Schedule, now: datetime) -> None:
-    """It has been rotated: everything begins anew."""
+def change_rotated(
+    tx: Session, tenant_id: str, renewal: Renewal, policy: Policy, after: Schedule, now: datetime, until: datetime
+) -> None:
+    """It has been rotated: everything begins anew, and what was there ends `until`, if it does not before."""
     tx.run(
         """
+        WITH ended AS (
+            UPDATE secret_versions
+               SET readable_until = %(until)s
+             WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(new_version)s
+               AND (readable_until IS NULL OR readable_until > %(until)s))
         UPDATE secret_rotations
            SET counts_from = %(counts_from)s, rotated_at = %(now)s, state = %(state)s, due_at = %(due_at)s,
                wake_at = %(wake_at)s, failures = 0, history_id = NULL, schedule_revision = %(schedule_revision)s
          WHERE tenant_id = %(tenant_id)s AND path = %(path)s
         """,
         tenant_id=tenant_id,
-        path=path,
+        path=renewal.path,
+        new_version=renewal.new_version,
+        until=until,
         counts_from=after.counts_from,
         now=now,
         state=after.state.value,

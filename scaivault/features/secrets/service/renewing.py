@@ -1,13 +1,12 @@
 """For rotation: new values in the place of old ones, and who is to see to it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
 from scaivault.features.secrets.model import Options, Secret, Write, Written, live
 from scaivault.features.secrets.service import telling
-from scaivault.features.secrets.service.trash import claim
 from scaivault.features.secrets.service.writing import Writing
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.journal import Action, Entry
@@ -17,7 +16,7 @@ from scaivault.kernel.ports import Clock, Journal, Outbox
 from scaivault.kernel.renewal import Trigger
 from scaivault.storage.database import Session
 
-Wanted = Callable[[Session, Secret], bool]
+Wanted = Callable[[Session, Sequence[Secret]], Container[str]]
 
 
 class RenewalService:
@@ -30,13 +29,14 @@ class RenewalService:
         self._writing = writing
 
     def renew(
-        self, caller: Caller, values: Mapping[SecretPath, Plaintext], trigger: Trigger, is_wanted: Wanted
+        self, caller: Caller, values: Mapping[SecretPath, Plaintext], trigger: Trigger, wanted: Wanted
     ) -> list[Written]:
-        """Store generated values as the next versions, of those that are still wanted: all in one transaction, or none.
+        """Store generated values as the next versions, all in one transaction, or none.
 
-        SecretNotFound. `is_wanted` is asked while the secret is locked; what it raises ends the whole.
+        Of the secrets that there are `wanted` says which paths are to have theirs, while they are locked; what it
+        raises ends the whole.
         """
-        done = self._writing.with_keys(caller, lambda keys: self._renew_all(caller, keys, values, trigger, is_wanted))
+        done = self._writing.with_keys(caller, lambda keys: self._renew_all(caller, keys, values, trigger, wanted))
         for written in done:
             self._writing.count(caller, written)
         return done
@@ -59,23 +59,25 @@ class RenewalService:
         keys: TenantKeys,
         values: Mapping[SecretPath, Plaintext],
         trigger: Trigger,
-        is_wanted: Wanted,
+        wanted: Wanted,
     ) -> list[Written]:
-        """In the order of their paths, in which nobody waits for a deadlock."""
+        """Locked together, in the order of their paths, in which nobody waits for a deadlock."""
         only = next(iter(values)) if len(values) == 1 else None
         with self._journal.operation(Action.ROTATE, caller, only) as tx:
-            renewed = [
-                self._renew(tx, caller, keys, path, Write(values[path], trigger=trigger), is_wanted)
-                for path in sorted(values)
+            secrets = [
+                secret
+                for secret in store.claim_secrets(tx, caller.tenant_id, list(values))
+                if secret.deleted_at is None
             ]
-        return [written for written in renewed if written is not None]
+            paths = wanted(tx, secrets)
+            return [
+                self._renew(tx, caller, keys, secret, Write(values[SecretPath(secret.path)], trigger=trigger))
+                for secret in secrets
+                if secret.path in paths
+            ]
 
-    def _renew(
-        self, tx: Session, caller: Caller, keys: TenantKeys, path: SecretPath, write: Write, is_wanted: Wanted
-    ) -> Written | None:
-        secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
-        if not is_wanted(tx, secret):
-            return None
+    def _renew(self, tx: Session, caller: Caller, keys: TenantKeys, secret: Secret, write: Write) -> Written:
+        path = SecretPath(secret.path)
         written = self._writing.add(tx, caller, keys, path, secret, write)
         policy_id = secret.rotation_policy_id
         self._journal.record(
