@@ -55,6 +55,10 @@ class Instruments:
         self._requests.of(method, category, str(status)).inc()
         self._request_seconds.of(method, category).observe(seconds, trace_id)
 
+    def set_waiting(self, requests: int) -> None:
+        """How many of this process's requests wait; a scrape adds up the live processes'."""
+        self._waiting_requests.set(requests)
+
     def secret_read(self, tenant: str, secret_type: str) -> None:
         self._secret_reads.of(tenant, secret_type).inc()
 
@@ -146,6 +150,7 @@ class Instruments:
         self._requests = self._counter(requests.REQUESTS)
         self._request_seconds = self._histogram(requests.REQUEST_SECONDS)
         self._active_requests = self._gauge(requests.ACTIVE_REQUESTS)
+        self._waiting_requests = self._gauge(requests.WAITING_REQUESTS).of()
         self._rate_limit_hits = self._counter(requests.RATE_LIMIT_HITS)
         self._rate_limit_local = self._counter(requests.RATE_LIMIT_LOCAL)
         self._log_messages = self._counter(requests.LOG_MESSAGES)
