@@ -209,7 +209,7 @@ class SubscriptionPage(PageReply):
     subscriptions: list[SubscriptionReply]
 
 
-class EventReply(Reply):
+class HeardEvent(Reply):
     """An event as a webhook is told it. `subscription.gap` stands where some were dropped: how many, and before which.
 
     `path` is null of a gap. `data.dropped` of it is null where nobody can tell.
@@ -227,12 +227,12 @@ class EventReply(Reply):
 
 
 class PollReply(Reply):
-    events: list[EventReply]
+    events: list[HeardEvent]
     has_more: bool
 
     @classmethod
     def of(cls, heard: Heard) -> "PollReply":
-        return cls(events=[EventReply(**json.loads(body)) for body in heard.bodies], has_more=heard.has_more)
+        return cls(events=[HeardEvent(**json.loads(body)) for body in heard.bodies], has_more=heard.has_more)
 
 
 class AckReply(Reply):

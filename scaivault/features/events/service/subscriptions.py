@@ -157,6 +157,9 @@ class SubscriptionService:
                 self._hooks.change(tx, tenant_id, before.id, Draft(url=wish.url, is_enabled=wish.is_enabled), now)
             if secret is not None and keys is not None:
                 self._hooks.replace_secret(tx, keys, before.id, secret, now)
+            if wish.buffer_size is not None:
+                buffers.claim_buffers(tx, [tenant_id], [before.id])
+                buffers.remove_beyond_size(tx, [tenant_id], [before.id])
             changed = self._find(tx, caller, before.id, now)
             fields = wish.named() + (["secret"] if secret is not None else [])
             self._journal.record(
