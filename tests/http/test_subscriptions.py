@@ -363,6 +363,20 @@ class TestAuthority:
         at_work = nina.get(address, environ_base={"REMOTE_ADDR": "10.1.2.3"})
         assert paths(at_work.json) == ["app/db"]
 
+    def test_policies_that_nobody_can_read_hold_up_nobody_else(self, house, database_url, ada, bob, lena):
+        """They come from a newer release. Their tenant hears nothing until they can be read, and loses nothing."""
+        mine = subscribe(lena)
+        theirs = subscribe(bob)
+        ada.write("app/db")
+        bob.write("app/db")
+        readable = rows(database_url, "SELECT rules::text FROM policies WHERE rules::text LIKE '%list%'")
+        odd = """[{"path_pattern": "app/**", "permissions": ["levitate"]}]"""
+        run(database_url, f"UPDATE policies SET rules = '{odd}' WHERE rules::text LIKE '%list%'")
+        dispatch(house)
+        assert paths(poll(bob, theirs)) == ["app/db"]
+        run(database_url, f"UPDATE policies SET rules = '{readable}' WHERE rules::text LIKE '%levitate%'")
+        assert paths(poll(lena, mine)) == ["app/db"]
+
     def test_a_group_counts_as_the_caller_has_it_now(self, house, ada):
         nina = house.someone("user:nina@a.example", scopes=LISTENER, groups=["group:ops"])
         house.allow(ada, "group:ops", ("app/*", ["list"]), identity_type="group")

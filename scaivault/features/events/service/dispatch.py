@@ -11,6 +11,8 @@ from scaivault.features.events.store import outbox as store
 from scaivault.features.events.store.buffers import Told
 from scaivault.features.events.store.deliveries import NewDelivery
 from scaivault.features.events.store.outbox import Listening, Undispatched
+from scaivault.kernel.caller import Principal
+from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.ports import Clock, Ears, Reach
 from scaivault.storage.database import Database, Session
@@ -32,6 +34,15 @@ class _Listener:
         if not self.interest.covers(event.event_type, event.path, event.secret_type, tags):
             return False
         return self.reach is None or (event.path is not None and self.reach.covers(event.path))
+
+
+class _Everywhere:
+    """A Reach without an end."""
+
+    prefixes = ("",)
+
+    def covers(self, path: str) -> bool:  # noqa: ARG002 - the port's
+        return True
 
 
 class Dispatcher:
@@ -71,12 +82,22 @@ class Dispatcher:
             self._on_queued()
         return len(events)
 
+    def _reach(self, owner: Principal) -> Reach:
+        """Where he could hear; everywhere, if nobody can tell: one tenant's policies must not hold up all others.
+
+        What he is shown is decided when he asks.
+        """
+        try:
+            return self._ears.might_hear(owner)
+        except Unavailable:
+            return _Everywhere()
+
     def _listeners(self, listening: Sequence[Listening]) -> Mapping[str, Sequence[_Listener]]:
         now = self._clock.now()
         by_tenant: dict[str, list[_Listener]] = defaultdict(list)
         for each in listening:
             owner = each.owner(now)
-            reach = None if owner is None else self._ears.might_hear(owner)
+            reach = None if owner is None else self._reach(owner)
             by_tenant[each.tenant_id].append(_Listener(each.id, each.interest, reach))
         return by_tenant
 
