@@ -27,6 +27,7 @@ class Instruments:
         self._folder: Path | None = None
         self._collector, self._pages, self._scrape = Collector(), Pages(), threading.Lock()
         self._dropped = self._counter(LABELS_DROPPED)
+        self._waiting = 0
         self._make_request_series()
         self._make_dependency_series()
         self._make_feature_series()
@@ -55,8 +56,10 @@ class Instruments:
         self._requests.of(method, category, str(status)).inc()
         self._request_seconds.of(method, category).observe(seconds, trace_id)
 
-    def set_waiting(self, requests: int) -> None:
-        """How many of this process's requests wait; a scrape adds up the live processes'."""
+    def set_waiting(self, category: str, requests: int) -> None:
+        """How many of this process's requests wait, all of a category; nobody works on them. One call at a time."""
+        self._active_requests.of(category).add(self._waiting - requests)
+        self._waiting = requests
         self._waiting_requests.set(requests)
 
     def secret_read(self, tenant: str, secret_type: str) -> None:

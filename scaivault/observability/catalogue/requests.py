@@ -30,7 +30,7 @@ REQUEST_SECONDS = Series(
 ACTIVE_REQUESTS = Series(
     "scaivault_active_requests",
     Kind.GAUGE,
-    "Requests under way now, those that wait for an event included.",
+    "Requests being worked on now. Those that wait for an event are not: see scaivault_waiting_requests.",
     {"path_category": PATH_CATEGORIES},
 )
 WAITING_REQUESTS = Series(
