@@ -15,14 +15,13 @@ LISTENER = frozenset({Scope.SUBSCRIPTIONS_READ, Scope.SUBSCRIPTIONS_WRITE})
 CHANGES = ["secret.created", "secret.updated", "secret.deleted"]
 
 
-def dispatch(house):
-    """What a worker does, now: one that has just begun, and knows all that is committed."""
+def dispatch(house, **bounds):
+    """What a worker does, now: one that has just begun, and knows all that is committed. Events by the batch."""
     base = base_of(house.settings, house.clock, root_key_service(house.settings), Listeners(), WORKER)
     base.database.open()
     try:
-        dispatcher = Dispatcher(base.database, base.guard, house.clock, lambda: None)
-        while dispatcher.run():
-            pass
+        dispatcher = Dispatcher(base.database, base.guard, house.clock, lambda: None, **bounds)
+        return list(iter(dispatcher.run, 0))
     finally:
         base.database.close()
 
@@ -180,6 +179,16 @@ class TestHearing:
         ack(lena, first, heard)
         assert poll(lena, first)["events"] == []
         assert ids(poll(lena, second)) == heard
+
+    def test_a_batch_has_so_many_rows_however_many_listen(self, house, ada, lena):
+        first, second = subscribe(lena), subscribe(lena)
+        for number in range(4):
+            ada.write(f"app/{number}")
+        assert dispatch(house, most_rows=5) == [2, 2]
+        ada.write("app/4")
+        assert dispatch(house, most_rows=1) == [1]
+        for each in (first, second):
+            assert paths(poll(lena, each)) == [f"app/{number}" for number in range(5)]
 
 
 class TestGaps:
