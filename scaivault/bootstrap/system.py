@@ -23,9 +23,10 @@ from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisProbe
 from scaivault.storage.standing import standing
 from scaivault.workers.heartbeat import find_seen
-from scaivault.workers.periodic import Periodic
+from scaivault.workers.periodic import Job, Periodic
 
 CLUSTER_SECONDS = 0.1
+READINESS_SECONDS = 1.0
 SEEN_WITHIN = timedelta(seconds=30)  # six heartbeats
 
 
@@ -75,8 +76,14 @@ def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> S
         base.guard,
         base.clock,
         Build(VERSION, REVISION),
+        instruments.set_ready,
         metrics_are_open=settings.metrics_auth == "none",
     )
+
+
+def watch_of(base: Base, system: SystemPages) -> Periodic:
+    """What looks whether this process is ready, so that whoever asks is told at once, and of what is."""
+    return Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed)
 
 
 def gauge_pool(base: Base) -> None:

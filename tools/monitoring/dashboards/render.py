@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tools.monitoring.dashboards.panel import Dashboard, Kind, Panel, Row, Text, Variable
 from tools.monitoring.dashboards.promql import scoped
+from tools.monitoring.runbooks import RUNBOOKS
 
 Json = dict[str, object]
 
@@ -13,7 +14,6 @@ SCHEMA_VERSION = 37
 COLUMNS = 24
 _DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 # An address of the reader's own copy may be set instead: it is a variable, of which every link is made.
-RUNBOOKS = "https://docs.scailabs.ai/scaivault/runbooks"
 _REDUCED: Json = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
