@@ -12,8 +12,13 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.directory.service.syncs import SyncService
 from scaivault.features.events import routes as event_routes
+from scaivault.features.events.routes import subscriptions
 from scaivault.features.events.service.addresses import Addresses
+from scaivault.features.events.service.hooks import Hooks
+from scaivault.features.events.service.polling import PollService, stirred
+from scaivault.features.events.service.subscriptions import SubscriptionService
 from scaivault.features.events.service.trials import TrialService
+from scaivault.features.events.service.waiting import WaitingRoom
 from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.features.generators import routes as generator_routes
 from scaivault.features.generators.errors import SecretPolicyNotFound
@@ -128,17 +133,27 @@ def directory_table(settings: Settings, base: Base, tenancy: Tenancy, syncs: Syn
     )
 
 
-def webhooks_table(settings: Settings, base: Base) -> Routes:
-    addresses = Addresses(egress_of(settings), plain_http_is_allowed=settings.development)
-    database, journal, guard, clock, secrets = (
-        base.database,
-        base.journal,
-        base.guard,
-        base.clock,
-        base.webhook_secrets,
+def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence[Routes]:
+    """Webhooks and subscriptions: who is told, and who asks."""
+    addresses, hooks = (
+        Addresses(egress_of(settings), plain_http_is_allowed=settings.development),
+        Hooks(base.webhook_secrets),
     )
-    return event_routes.routes(
-        WebhookService(database, journal, guard, clock, secrets, addresses, await_heard),
-        TrialService(database, journal, guard, clock, secrets, postman_of(settings, base)),
-        base.cursors,
+    database, journal, guard, clock = base.database, base.journal, base.guard, base.clock
+    return (
+        event_routes.routes(
+            WebhookService(database, journal, guard, clock, hooks, addresses, await_heard),
+            TrialService(database, journal, guard, clock, base.webhook_secrets, postman_of(settings, base)),
+            base.cursors,
+        ),
+        subscriptions.routes(
+            SubscriptionService(database, journal, guard, clock, hooks, addresses, await_heard),
+            PollService(database, journal, guard, guard, clock, room),
+            base.cursors,
+        ),
     )
+
+
+def waiting_room(base: Base) -> WaitingRoom:
+    """Where requests wait for events."""
+    return WaitingRoom(partial(stirred, base.database), partial(base.instruments.set_waiting, "subscriptions"))

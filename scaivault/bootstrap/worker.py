@@ -92,7 +92,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
 
     courier = _courier(settings, base, told, wake)
     heartbeat = Heartbeat(base.database, base.clock, worker_id)
-    dispatcher = Dispatcher(base.database, base.clock, wake)
+    dispatcher = Dispatcher(base.database, base.guard, base.clock, wake)
     expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
     rotation = Upkeep(base.database, base.clock)

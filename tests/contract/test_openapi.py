@@ -28,7 +28,17 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.contract.operations import ASKABLE, OPEN, OPERATIONS, ROTATION_POLICY, TRUST, UNSERVED, WEBHOOK, by_name
+from tests.contract.operations import (
+    ASKABLE,
+    OPEN,
+    OPERATIONS,
+    ROTATION_POLICY,
+    SUBSCRIPTION,
+    TRUST,
+    UNSERVED,
+    WEBHOOK,
+    by_name,
+)
 
 # The house's threads (a connection pool jitters its deadlines) draw random numbers while hypothesis looks away.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
@@ -201,7 +211,9 @@ def existing(ada, pat, room):
     trust = ada.post("/v1/auth/trusts", {**TRUST, "name": f"{room} there"})
     webhook = ada.post("/v1/webhooks", {**WEBHOOK, "url": "http://127.0.0.1:9/hook"}).json["id"]
     tried = ada.post(f"/v1/webhooks/{webhook}/test").json["delivery_id"]
+    subscription = pat.post("/v1/subscriptions", {**SUBSCRIPTION, "name": f"{room} there"}).json["id"]
     yield {
+        "subscription_id": subscription,
         "webhook_id": webhook,
         "delivery_id": tried,
         "path": f"{room}/db",
@@ -223,6 +235,8 @@ def existing(ada, pat, room):
     ada.delete(f"/v1/secret-policies/{maker}")
     ada.delete(f"/v1/secret-policies/{secret_policy.json['id']}")  # and two hundred of these
     ada.delete(f"/v1/webhooks/{webhook}")
+    for each in pat.get("/v1/subscriptions?limit=1000").json["subscriptions"]:  # one may have fifty
+        pat.delete(f"/v1/subscriptions/{each['id']}")
 
 
 @pytest.mark.parametrize("operation", [each for each in ASKABLE if each.name not in UNSERVED], ids=by_name)
