@@ -4,8 +4,11 @@ import psycopg
 import pytest
 
 from scaivault.kernel.caller import Role, Scope
+from tests.http.test_webhooks import working
+from tests.receiver import Receiver
 
 POLICIES = "/v1/rotation/policies"
+SECRET = "a-secret-that-only-the-receiver-knows"
 GENERATED = [{"name": "password", "generator": "random", "config": {"length": 24}}]
 
 
@@ -377,6 +380,28 @@ class TestDue:
         assert ada.get("/v1/rotation/due").json["secrets"] == []
         ada.post("/v1/secrets/app/db:recover")
         assert len(ada.get("/v1/rotation/due").json["secrets"]) == 1
+
+
+def test_what_a_worker_renews_is_told_to_a_receiver(house, ada):
+    receiver = Receiver(SECRET)
+    events = ["secret.rotated", "rotation.completed"]
+    body = {"name": "hook", "url": receiver.url, "secret": SECRET, "events": events}
+    assert ada.post("/v1/webhooks", body).status_code == 201
+    one = policy(ada, auto_generate=True, secret_policy_id=generator(ada))
+    under(ada, "app/db", one)
+    house.clock.forward(days=30)
+    try:
+        with working(house) as worker:
+            received = receiver.await_count(2, 60)
+            metrics = worker.instruments.render("")[0].decode()
+    finally:
+        receiver.close()
+    assert all(each.is_genuine for each in received)
+    assert [each.event["event_type"] for each in received] == events
+    assert received[0].event["data"]["auto_generated"] is True
+    assert received[0].event["identity_id"] == "system:rotation-scheduler"
+    assert 'scaivault_secret_rotations_total{status="success"} 1.0' in metrics
+    assert len(value(ada, "app/db")["password"]) == 24
 
 
 class TestHistory:

@@ -158,7 +158,8 @@ class RotationService:
         with self._database.session() as session:
             target = assignments.find_target(session, caller.tenant_id, path)
         if target is None:
-            raise self._refused(caller, path, SecretNotFound())
+            self._journal.record_alone(Entry.of(Action.ROTATE, caller, path, success=False, reason=SecretNotFound.code))
+            raise SecretNotFound
         return target
 
     def _rotate(self, caller: Caller, path: SecretPath, target: Target, expected_version: int | None) -> Written:
@@ -183,6 +184,7 @@ class RotationService:
             raise self._refused(caller, path, refusal) from refusal
 
     def _refused(self, caller: Caller, path: SecretPath, refusal: VaultError) -> VaultError:
+        """The refusal, journalled and counted: there is a secret, and it could not be renewed."""
         self._journal.record_alone(Entry.of(Action.ROTATE, caller, path, success=False, reason=refusal.code))
         self._on_rotation("failed")
         return refusal

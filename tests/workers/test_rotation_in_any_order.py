@@ -14,7 +14,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.rotation.scheduling import POLICIES, site_of
+from tests.workers.scheduling import POLICIES, site_of
 
 PATH = "app/db"
 A_WHILE = timedelta(days=150)  # for as long as this the trail has months, and a token lives

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from scaivault.observability.exposition import append
-from tests.rotation.scheduling import POLICIES, site_of
+from tests.workers.scheduling import POLICIES, site_of
 
 
 @pytest.fixture
