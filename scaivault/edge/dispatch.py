@@ -21,6 +21,7 @@ from scaivault.kernel.ports import Reentry
 Environ = Mapping[str, Any]  # WSGI's: each of Flask's proxies costs as much as ten look-ups in it
 
 _ETAG = re.compile(r'"([0-9]{1,9})"', re.ASCII)
+_ENCODED_SLASH = re.compile("%2F", re.IGNORECASE)
 _AUTHORITY = re.compile(r"[a-z]+://[^/]*", re.IGNORECASE | re.ASCII)
 
 
@@ -138,7 +139,7 @@ def _for_callers(route: Route, limits: Limits, on_refusal: OnRefusal) -> Callabl
             caller = exchange.caller = limits.enter(caller, tenant_id)
         try:
             if takes_path:
-                _refuse_other_spellings(environ)
+                _refuse_other_spellings(environ, route.slashes_may_be_encoded)
             inputs = _inputs(route, environ, body)
             if route.waits:
                 inputs["again"] = _reentry(limits, tenant_id)
@@ -209,7 +210,7 @@ def _read(route: Route, environ: Environ) -> bytes | None:
     return raw
 
 
-def _refuse_other_spellings(environ: Environ) -> None:
+def _refuse_other_spellings(environ: Environ, slashes_may_be_encoded: bool) -> None:
     """Only the path as it is: what was decoded, merged or cut off on the way here must not reach a policy.
 
     A percent-encoded letter, a second leading slash, a fragment: the target on the wire says something else than Flask.
@@ -217,6 +218,8 @@ def _refuse_other_spellings(environ: Environ) -> None:
     target = str(environ.get("RAW_URI", "")).partition("?")[0]
     if authority := _AUTHORITY.match(target):
         target = target[authority.end() :]
+    if slashes_may_be_encoded:
+        target = _ENCODED_SLASH.sub("/", target)
     if target != request.root_path + request.path:
         raise InvalidPath
 

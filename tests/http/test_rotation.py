@@ -160,6 +160,25 @@ class TestAssignment:
             assert error(ada.put("/v1/secrets/app/db", {"data": {}, "options": options})) == (404, code)
             assert error(ada.get("/v1/secrets/app/db")) == (404, "secret_not_found")
 
+    @pytest.mark.parametrize(
+        ("spelling", "status"),
+        [
+            ("app%2Fdb", 204),
+            ("app/db", 204),
+            ("app%2fdb", 204),
+            ("app%252Fdb", 400),
+            ("app%2F%64b", 400),
+            ("%61pp/db", 400),
+        ],
+    )
+    def test_in_the_address_of_an_assignment_slashes_may_be_encoded_and_nothing_else(self, ada, spelling, status):
+        one = policy(ada)
+        ada.write("app/db", options={"rotation_policy_id": one})
+        address = f"{POLICIES}/{one}/secrets/{spelling}"
+        answer = ada.call("DELETE", address, environ_overrides={"RAW_URI": address})
+        assert answer.status_code == status, answer.text
+        assert (ada.get("/v1/secrets/app/db").json["rotation_policy_id"] is None) == (status == 204)
+
     def test_an_administrator_assigns_and_unassigns(self, ada, house):
         one = policy(ada)
         ada.write("app/db")

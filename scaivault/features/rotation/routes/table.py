@@ -253,6 +253,7 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
             scope=Scope.ADMIN,
             limit=RateCategory.POLICY,
             status=204,
+            slashes_may_be_encoded=True,
             errors=(*there, errors.AssignmentNotFound),
         ),
         Route(
