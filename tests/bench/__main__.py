@@ -17,8 +17,10 @@ from tests.bench import (
     pressure,
     report,
     rotation,
+    rotations,
     scale,
     stage,
+    subscriptions,
     throughput,
     tokens,
     traces,
@@ -47,9 +49,14 @@ Memory of tokens: one connection, and so one worker, shows tokens that differ in
 Reads with rate limits take turns with the same reads of an API whose buckets nobody counts; reads with traces with those
 of an API that has no collector; reads while `/v1/metrics` is scraped every second with the same reads unscraped.
 
+Reads take turns in quiet and beside a hundred polls that wait, each on a connection of its own.
+
+Rotations of secrets: one worker, values of a secret policy, nobody listening; then so many fall due at once, and
+deliveries of what is written meanwhile are timed.
+
 The exporter's looks: databases of their own, filled by `generate_series`, looked at in turns; medians.
 
-Rotation: a tenant's key is renewed with so many data keys under it, alone, from the new version to the proof. Then the
+Renewing keys: a tenant's key is renewed with so many data keys under it, alone, from the new version to the proof. Then the
 eight clients read, in turns in quiet and while the key is renewed once more on the same two cores.
 
 Probes: a side session holds a row and writes to it occupy every request thread (PostgreSQL is asked whether they wait,
@@ -95,10 +102,12 @@ def _measure(house: stage.Stage, options: Options, say: Callable[[str], None]) -
         findings += limits.reads(house, load, options, say)
         findings += traces.tracing(house, load, options, say)
         findings += metrics.costs(house, load, options, say)
+        findings += subscriptions.subscriptions(house, load, options, say)
         findings.append(exporter.writes(house, options, say))
         findings += rotation.rotations(house, load, options, say)
     findings.append(pressure.probes(house, say))
     findings += webhooks.webhooks(house, say)
+    findings += rotations.rotations(house, say)
     filling.fill(house, options, say)
     findings.append(webhooks.idle(house, say))
     findings += scale.questions(house, options, say)
