@@ -37,8 +37,8 @@ from scaivault.workers.periodic import Periodic
 # thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
 DISPATCH_SECONDS = 0.4
 DELIVERY_SECONDS = 0.4
-ROTATION_SECONDS = 1.0
-ROTATION_UPKEEP_SECONDS = 5.0
+ROTATION_SECONDS = 2.0
+ROTATION_UPKEEP_SECONDS = 15.0
 EXPIRY_SECONDS = 15.0
 RETENTION_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
