@@ -470,7 +470,9 @@ CREATE TABLE public.webhook_lanes (
     due_at timestamp with time zone,
     leased_until timestamp with time zone,
     lease text,
-    consecutive_failures integer DEFAULT 0 NOT NULL
+    consecutive_failures integer DEFAULT 0 NOT NULL,
+    last_attempt_failed boolean DEFAULT false NOT NULL,
+    last_delivery_id text COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.webhook_secrets (

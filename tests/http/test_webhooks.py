@@ -384,6 +384,32 @@ class TestDelivery:
         assert entry["request_id"] == received.event["request_id"]
         assert entry["extra_data"]["delivery_id"] == row["id"]
 
+    def test_a_receiver_that_fails_is_seen_at_its_first_attempt(self, house, ada, receiver, caplog):
+        receiver.behave = status(500)
+        webhook = hook(ada, receiver)
+        with working(house) as worker:
+            ada.write("app/db")
+            [row] = await_deliveries(ada, webhook, lambda found: found and found[0]["attempts"] == 1)
+            shown = ada.get(f"/v1/webhooks/{webhook}").json
+            assert (shown["status"], shown["consecutive_failures"]) == ("failing", 0)
+            last = shown["last_delivery"]
+            assert (last["id"], last["status"], last["response_code"]) == (row["id"], "pending", 500)
+            assert last["timestamp"] == row["last_attempt_at"]
+            [counted] = [
+                line
+                for line in worker.instruments.render("")[0].decode().splitlines()
+                if line.startswith("scaivault_webhook_attempts_total{")
+            ]
+            assert counted == f'scaivault_webhook_attempts_total{{status="failed",webhook="{webhook}"}} 1.0'
+            receiver.behave = status(200)
+            house.clock.forward(seconds=40)
+            await_deliveries(ada, webhook, lambda found: found[0]["status"] == "success")
+            assert ada.get(f"/v1/webhooks/{webhook}").json["status"] == "healthy"
+        [said] = [record for record in caplog.records if record.getMessage() == "webhook_attempt_failed"]
+        assert (said.levelname, said.tenant_id, said.webhook_id) == ("WARNING", "tnt_a", webhook)
+        assert (said.trouble, said.status, said.attempt) == ("refused", 500, 1)
+        assert receiver.url not in str(vars(said))
+
     def test_it_is_tried_again_after_the_documented_pauses_then_given_up(self, house, ada, worker, receiver):
         receiver.behave = status(500)
         webhook = hook(ada, receiver)

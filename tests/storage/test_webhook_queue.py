@@ -137,7 +137,7 @@ class TestLanes:
         assert claim(database, "lease_2") is None
         assert claim(database, "lease_2", LATER, LATER + timedelta(seconds=20)).webhook_id == HOOK
         with database.session() as session:
-            lane = lanes.Lane("ptn_a", TENANT, HOOK, "")
+            lane = lanes.Lane("ptn_a", TENANT, HOOK, "", last_attempt_failed=False)
             assert lanes.change_lease(session, TENANT, lane, "lease_1", LATER) is None
             assert lanes.change_lease(session, TENANT, lane, "lease_2", LATER).url == "https://a.example"
 

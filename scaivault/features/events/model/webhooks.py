@@ -29,7 +29,7 @@ class DeliveryStatus(StrEnum):
 
 
 class WebhookStatus(StrEnum):
-    """`failing`: its last delivery failed for good. `disabled`: nothing is sent until it is enabled again."""
+    """`failing`: its last attempt failed. `disabled`: nothing is sent until it is enabled again."""
 
     HEALTHY = "healthy"
     FAILING = "failing"
@@ -80,6 +80,7 @@ class Webhook:
     created_at: datetime
     updated_at: datetime
     consecutive_failures: int = 0
+    last_attempt_failed: bool = False
     previous_secret_expires_at: datetime | None = None
 
     @property
@@ -90,7 +91,7 @@ class Webhook:
     def status(self) -> WebhookStatus:
         if not self.is_enabled:
             return WebhookStatus.DISABLED
-        return WebhookStatus.FAILING if self.consecutive_failures else WebhookStatus.HEALTHY
+        return WebhookStatus.FAILING if self.last_attempt_failed else WebhookStatus.HEALTHY
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,11 @@ class Outcome:
     response_code: int | None
     trouble: Trouble | None
     duration_ms: float
+
+    @property
+    def fault(self) -> str:
+        """In one word, why it is no success."""
+        return "refused" if self.trouble is None else self.trouble.value
 
     @property
     def is_success(self) -> bool:

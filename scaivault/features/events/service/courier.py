@@ -36,11 +36,16 @@ class OnRun(Protocol):
         """Hear of a lane that was worked on, and of what kept it from being so."""
 
 
+class OnAttempt(Protocol):
+    def __call__(self, lane: Lane, delivery: DueDelivery, outcome: Outcome) -> None:
+        """Hear of an attempt that was made, before it is written down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hearers:
     """Who is told of what."""
 
-    on_attempt: Callable[[float], None]
+    on_attempt: OnAttempt
     on_run: OnRun
     on_free: Callable[[], None]
 
@@ -136,15 +141,14 @@ class Courier:
         """Attempts at these, as many as are begun in a round's time."""
         last_start = time.monotonic() + ROUND_SECONDS
 
-        def attempt(delivery: DueDelivery) -> Outcome | None:
+        def attempt(delivery: DueDelivery) -> Attempt | None:
             if time.monotonic() > last_start:
                 return None
             outcome = self._postman.attempt(lane.url, secrets, delivery)
-            self._hearers.on_attempt(outcome.duration_ms / 1_000)
-            return outcome
+            self._hearers.on_attempt(lane, delivery, outcome)
+            return Attempt(delivery, outcome, time.monotonic())
 
-        outcomes = senders.map(attempt, batch)
-        return [Attempt(delivery, outcome) for delivery, outcome in zip(batch, outcomes, strict=True) if outcome]
+        return [made for made in senders.map(attempt, batch) if made is not None]
 
     def _release(self, lane: Lane, lease: str, not_before: datetime | None) -> None:
         with self._database.transaction() as tx:

@@ -46,7 +46,7 @@ class Hooks:
         """What the draft names. To enable it forgets its failures and lets what has waited in its queue go."""
         store.change_webhook(tx, tenant_id, webhook_id, draft, now)
         if draft.is_enabled:
-            lanes.change_failures(tx, tenant_id, webhook_id, 0)
+            lanes.change_forgiven(tx, tenant_id, webhook_id)
             lanes.change_due(tx, [tenant_id], [webhook_id], now)
 
     def replace_secret(self, tx: Session, keys: TenantKeys, webhook_id: str, secret: NewSecret, now: datetime) -> None:

@@ -36,10 +36,11 @@ OnDelivered = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A delivery that was tried, and how that went."""
+    """A delivery that was tried, and how that went; `ended` orders the attempts of one round."""
 
     delivery: DueDelivery
     outcome: Outcome
+    ended: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,13 @@ class Ledger:
 
     def note(self, lane: Lane, attempts: Sequence[Attempt]) -> None:
         """Write them down. An attempt that another worker has overtaken is not: that one's word holds."""
-        now = self._clock.now()
+        now, in_order = self._clock.now(), sorted(attempts, key=lambda attempt: attempt.ended)
         self._outbox.catch_up()
         with self._database.transaction() as tx:
             failures = lanes.claim_lane(tx, lane.tenant_id, lane.webhook_id)
             if failures is None:
                 return  # deleted meanwhile, and its deliveries with it
-            noted = [each for attempt in attempts if (each := self._note_one(tx, lane, attempt, now)) is not None]
+            noted = [each for attempt in in_order if (each := self._note_one(tx, lane, attempt, now)) is not None]
             freed = sorted({each.attempt.delivery.path or "" for each in noted if each.step.frees_its_path} - {""})
             if freed:
                 queue.change_followers(tx, lane.tenant_id, lane.webhook_id, freed, now)
@@ -99,8 +100,10 @@ class Ledger:
                 failures = 0
             elif each.step.status is DeliveryStatus.FAILED:
                 failures += 1
-        if failures != before:
-            lanes.change_failures(tx, lane.tenant_id, lane.webhook_id, failures)
+        if noted:
+            last = noted[-1].attempt
+            has_failed, delivery_id = not last.outcome.is_success, last.delivery.id
+            lanes.change_attempted(tx, lane.tenant_id, lane.webhook_id, failures, delivery_id, has_failed=has_failed)
         if failures >= FAILURES_THAT_DISABLE and store.change_disabled(tx, lane.tenant_id, lane.webhook_id, now):
             caller = worker_of(lane, now)
             data: dict[str, Fact] = {"webhook_id": lane.webhook_id, "consecutive_failures": failures}

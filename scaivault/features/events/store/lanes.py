@@ -15,6 +15,7 @@ class Lane:
     tenant_id: str
     webhook_id: str
     url: str
+    last_attempt_failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def claim_due_lane(
                  LIMIT 1
                    FOR UPDATE OF lanes SKIP LOCKED) AS due
          WHERE lanes.tenant_id = due.tenant_id AND lanes.webhook_id = due.webhook_id
-        RETURNING due.partner_id, due.tenant_id, due.webhook_id, due.url
+        RETURNING due.partner_id, due.tenant_id, due.webhook_id, due.url, last_attempt_failed
         """,
         lease=lease,
         now=now,
@@ -125,7 +126,7 @@ def change_lease(tx: Session, tenant_id: str, lane: Lane, lease: str, until: dat
           FROM webhooks
          WHERE lanes.tenant_id = %(tenant_id)s AND lanes.webhook_id = %(webhook_id)s AND lease = %(lease)s
            AND webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id AND is_enabled
-        RETURNING %(partner_id)s AS partner_id, lanes.tenant_id, lanes.webhook_id, url
+        RETURNING %(partner_id)s AS partner_id, lanes.tenant_id, lanes.webhook_id, url, last_attempt_failed
         """,
         tenant_id=tenant_id,
         webhook_id=lane.webhook_id,
@@ -135,16 +136,35 @@ def change_lease(tx: Session, tenant_id: str, lane: Lane, lease: str, until: dat
     )
 
 
-def change_failures(tx: Session, tenant_id: str, webhook_id: str, consecutive_failures: int) -> None:
+def change_attempted(
+    tx: Session, tenant_id: str, webhook_id: str, consecutive_failures: int, delivery_id: str, *, has_failed: bool
+) -> None:
+    """How the last attempt went, at which delivery, and how many in a row were given up by now."""
     tx.run(
         """
         UPDATE webhook_lanes
-           SET consecutive_failures = %(consecutive_failures)s
+           SET consecutive_failures = %(consecutive_failures)s, last_attempt_failed = %(has_failed)s,
+               last_delivery_id = %(delivery_id)s
          WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
         """,
         tenant_id=tenant_id,
         webhook_id=webhook_id,
         consecutive_failures=consecutive_failures,
+        has_failed=has_failed,
+        delivery_id=delivery_id,
+    )
+
+
+def change_forgiven(tx: Session, tenant_id: str, webhook_id: str) -> None:
+    """It counts as one that has never failed."""
+    tx.run(
+        """
+        UPDATE webhook_lanes
+           SET consecutive_failures = 0, last_attempt_failed = false
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
     )
 
 

@@ -73,7 +73,7 @@ def find_subscription(
         SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
                subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
                subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
-               coalesce(consecutive_failures, 0) AS consecutive_failures,
+               coalesce(last_attempt_failed, false) AS last_attempt_failed,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -100,7 +100,7 @@ def list_subscriptions(
         SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
                subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
                subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
-               coalesce(consecutive_failures, 0) AS consecutive_failures,
+               coalesce(last_attempt_failed, false) AS last_attempt_failed,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at

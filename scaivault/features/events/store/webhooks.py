@@ -65,7 +65,7 @@ def find_webhook(session: Session, tenant_id: str, webhook_id: str, now: datetim
         Webhook,
         """
         SELECT webhooks.id, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by, created_at,
-               updated_at, consecutive_failures,
+               updated_at, consecutive_failures, last_attempt_failed,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = webhooks.tenant_id AND secrets.webhook_id = webhooks.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -85,7 +85,7 @@ def list_webhooks(session: Session, tenant_id: str, after: str | None, limit: in
         Webhook,
         """
         SELECT webhooks.id, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by, created_at,
-               updated_at, consecutive_failures,
+               updated_at, consecutive_failures, last_attempt_failed,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = webhooks.tenant_id AND secrets.webhook_id = webhooks.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
