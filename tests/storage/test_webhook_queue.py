@@ -60,9 +60,9 @@ def due(database, now=NOW, hook=HOOK):
         return deliveries.list_due(session, TENANT, hook, now, 100)
 
 
-def claim(database, lease="lease_1", now=NOW, until=LATER, without=()):
+def claim(database, lease="lease_1", now=NOW, until=LATER, **no_room):
     with database.session() as session:
-        return lanes.claim_due_lane(session, lease, now, until, list(without))
+        return lanes.claim_due_lane(session, lease, now, until, lanes.NoRoom(**no_room))
 
 
 def attempt(database, delivery, outcome):
@@ -156,8 +156,19 @@ class TestLanes:
         queue_up(database, 0, hook="wh_off")
         assert claim(database) is None
         queue_up(database, 1)
-        assert claim(database, without=[TENANT]) is None
+        assert claim(database, of_tenants=[TENANT]) is None
         assert claim(database).webhook_id == HOOK
+
+    @pytest.mark.parametrize("no_room", [{"for_failing_of": [TENANT]}, {"for_any_failing": True}])
+    def test_one_that_has_failed_leaves_room_for_those_that_have_not(self, database, no_room):
+        add_hook(database, "wh_good")
+        queue_up(database, 0)
+        queue_up(database, 1, hook="wh_good")
+        with database.transaction() as tx:
+            lanes.change_attempted(tx, TENANT, HOOK, 0, "del_0000", has_failed=True)
+        assert claim(database, **no_room).webhook_id == "wh_good"
+        assert claim(database, **no_room) is None
+        assert claim(database, for_failing_of=["tnt_other"]).webhook_id == HOOK
 
     def test_one_that_somebody_holds_is_not_waited_for(self, database, database_url):
         queue_up(database, 0)

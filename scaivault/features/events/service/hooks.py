@@ -45,6 +45,8 @@ class Hooks:
     def change(self, tx: Session, tenant_id: str, webhook_id: str, draft: Draft, now: datetime) -> None:
         """What the draft names. To enable it forgets its failures and lets what has waited in its queue go."""
         store.change_webhook(tx, tenant_id, webhook_id, draft, now)
+        if draft.url is not None:
+            lanes.change_unfailed(tx, tenant_id, webhook_id)
         if draft.is_enabled:
             lanes.change_forgiven(tx, tenant_id, webhook_id)
             lanes.change_due(tx, [tenant_id], [webhook_id], now)

@@ -19,6 +19,15 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """What is not to be begun: lanes of these tenants, lanes of those (or of anybody) whose last attempt failed."""
+
+    of_tenants: Sequence[str] = ()
+    for_failing_of: Sequence[str] = ()
+    for_any_failing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Failures:
     consecutive_failures: int
 
@@ -82,10 +91,8 @@ def change_due(tx: Session, tenant_ids: Sequence[str], webhook_ids: Sequence[str
     )
 
 
-def claim_due_lane(
-    tx: Session, lease: str, now: datetime, until: datetime, without_tenants: Sequence[str]
-) -> Lane | None:
-    """Lease the lane that has been due for longest, of an enabled webhook and of none of these tenants.
+def claim_due_lane(tx: Session, lease: str, now: datetime, until: datetime, no_room: NoRoom) -> Lane | None:
+    """Lease the lane that has been due for longest, of an enabled webhook and for which there is room.
 
     Whatever another worker is looking at, or has a lease of that still runs, is not waited for.
     """
@@ -99,7 +106,9 @@ def claim_due_lane(
                   JOIN webhooks ON webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id
                   JOIN tenants ON tenants.id = lanes.tenant_id
                  WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
-                   AND is_enabled AND lanes.tenant_id <> ALL(%(without_tenants)s::text[])
+                   AND is_enabled AND lanes.tenant_id <> ALL(%(of_tenants)s::text[])
+                   AND NOT (last_attempt_failed
+                            AND (%(for_any_failing)s OR lanes.tenant_id = ANY(%(for_failing_of)s::text[])))
                  ORDER BY due_at
                  LIMIT 1
                    FOR UPDATE OF lanes SKIP LOCKED) AS due
@@ -109,7 +118,9 @@ def claim_due_lane(
         lease=lease,
         now=now,
         until=until,
-        without_tenants=list(without_tenants),
+        of_tenants=list(no_room.of_tenants),
+        for_failing_of=list(no_room.for_failing_of),
+        for_any_failing=no_room.for_any_failing,
     )
 
 
@@ -152,6 +163,19 @@ def change_attempted(
         consecutive_failures=consecutive_failures,
         has_failed=has_failed,
         delivery_id=delivery_id,
+    )
+
+
+def change_unfailed(tx: Session, tenant_id: str, webhook_id: str) -> None:
+    """Nothing was attempted at the address that it has by now."""
+    tx.run(
+        """
+        UPDATE webhook_lanes
+           SET last_attempt_failed = false
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
     )
 
 
