@@ -52,6 +52,7 @@ class Event:
     """One thing that happened in the caller's tenant, by its doing.
 
     `secret_type` and `tags` are those of the secret it is about, for filters; they are not part of what is told.
+    `resource` names what it is about if that is no path: events of one are told in the order in which they happened.
     """
 
     kind: EventType
@@ -60,3 +61,4 @@ class Event:
     data: Mapping[str, Fact]
     secret_type: str | None = None
     tags: frozenset[str] = frozenset()
+    resource: str | None = None

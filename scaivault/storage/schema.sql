@@ -154,7 +154,8 @@ CREATE TABLE public.events (
     secret_type text,
     tags text[] NOT NULL,
     body text NOT NULL,
-    is_dispatched boolean DEFAULT false NOT NULL
+    is_dispatched boolean DEFAULT false NOT NULL,
+    order_key text COLLATE pg_catalog."C"
 );
 
 ALTER TABLE public.events ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (

@@ -443,6 +443,23 @@ class TestDelivery:
         told = [each.event["data"] for each in received if each.event["path"] == "app/a"]
         assert [data.get("version") or data["new_version"] for data in told] == [1, 1, 2]
 
+    def test_what_happens_to_one_policy_is_told_in_its_order(self, ada, worker, receiver):
+        hook(ada, receiver, events=["policy.created", "policy.updated", "policy.binding.created", "policy.deleted"])
+        rules = [{"path_pattern": "app/**", "permissions": ["read"]}]
+        wanted = {}
+        for name in "abc":
+            policy = ada.post("/v1/policies", {"name": name, "rules": rules}).json["id"]
+            for number in range(6):
+                ada.patch(f"/v1/policies/{policy}", {"description": str(number)})
+            ada.post(f"/v1/policies/{policy}/bindings", {"identity_type": "user", "identity_id": "user:x@a.example"})
+            ada.delete(f"/v1/policies/{policy}?force=true")
+            wanted[policy] = ["created", *["updated"] * 6, "binding.created", "deleted"]
+        received = [each.event for each in receiver.await_count(27)]
+        for policy, kinds in wanted.items():
+            told = [event for event in received if event["data"]["policy_id"] == policy]
+            assert [event["event_type"].removeprefix("policy.") for event in told] == kinds
+            assert [event["data"]["revision"] for event in told[:7]] == list(range(1, 8))
+
     def test_a_delivery_can_be_had_once_more(self, ada, worker, receiver):
         webhook = hook(ada, receiver)
         ada.write("app/db")

@@ -118,14 +118,14 @@ class TestAttempts:
         for wait, pause in zip(waits, (30, 120, 600, 1_800, 7_200), strict=True):
             assert 0.9 * pause <= wait.total_seconds() <= 1.1 * pause
         assert step_after(BAD, 5, NOW).status is DeliveryStatus.FAILED
-        assert [step_after(BAD, attempts, NOW).frees_its_path for attempts in range(6)] == [
+        assert [step_after(BAD, attempts, NOW).frees_its_key for attempts in range(6)] == [
             *[False] * 3,
             True,
             *[False] * 2,
         ]
-        assert step_after(OK, 0, NOW).frees_its_path
-        assert step_after(OK, 3, NOW).frees_its_path
-        assert not step_after(OK, 4, NOW).frees_its_path
+        assert step_after(OK, 0, NOW).frees_its_key
+        assert step_after(OK, 3, NOW).frees_its_key
+        assert not step_after(OK, 4, NOW).frees_its_key
         for code, is_success in ((199, False), (200, True), (204, True), (299, True), (302, False), (500, False)):
             assert Outcome(code, None, 1.0).is_success is is_success
 

@@ -14,8 +14,8 @@ from scaivault.kernel.globs import Glob
 MOST_WEBHOOKS: Final = 100
 KEPT: Final = timedelta(days=7)
 RETRIES: Final = tuple(timedelta(seconds=each) for each in (30, 120, 600, 1_800, 7_200))
-# What follows on the same path waits behind an attempt that failed, but not behind the long pauses: a receiver that has
-# been away for a quarter of an hour is better served by what is new.
+# What follows on the same path (or other key of order) waits behind an attempt that failed, but not behind the long
+# pauses: a receiver that has been away for a quarter of an hour is better served by what is new.
 ORDERED_ATTEMPTS: Final = 4
 FAILURES_THAT_DISABLE: Final = 50
 PREVIOUS_SECRET_TTL: Final = timedelta(hours=24)
@@ -115,7 +115,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in the outbox."""
+    """An event in the outbox. Those of one `order_key`, or without one of one path, are told one after the other."""
 
     id: str
     event_type: str
@@ -125,6 +125,7 @@ class StoredEvent:
     secret_type: str | None
     tags: Sequence[str]
     body: str
+    order_key: str | None = None
 
     @classmethod
     def of(cls, event_id: str, event: Event, now: datetime) -> "StoredEvent":
@@ -139,6 +140,7 @@ class StoredEvent:
             event.secret_type,
             sorted(event.tags),
             body,
+            event.resource,
         )
 
 
@@ -168,6 +170,7 @@ class DueDelivery:
     event_type: str
     request_id: str
     path: str | None
+    order_key: str | None
     attempts: int
     body: str = field(repr=False)
 
@@ -220,7 +223,7 @@ class Step:
     next_attempt_at: datetime | None
 
     @property
-    def frees_its_path(self) -> bool:
+    def frees_its_key(self) -> bool:
         """Whether what waits behind it may go now; once, when it ends or when it has been waited for long enough."""
         has_ended = self.status is not DeliveryStatus.PENDING
         return self.attempts == ORDERED_ATTEMPTS or (has_ended and self.attempts < ORDERED_ATTEMPTS)

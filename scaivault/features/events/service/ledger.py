@@ -75,7 +75,7 @@ class Ledger:
             if failures is None:
                 return  # deleted meanwhile, and its deliveries with it
             noted = [each for attempt in in_order if (each := self._note_one(tx, lane, attempt, now)) is not None]
-            freed = sorted({each.attempt.delivery.path or "" for each in noted if each.step.frees_its_path} - {""})
+            freed = sorted({each.attempt.delivery.order_key or "" for each in noted if each.step.frees_its_key} - {""})
             if freed:
                 queue.change_followers(tx, lane.tenant_id, lane.webhook_id, freed, now)
             _add_statistics(tx, lane, noted, now)
@@ -107,7 +107,9 @@ class Ledger:
         if failures >= FAILURES_THAT_DISABLE and store.change_disabled(tx, lane.tenant_id, lane.webhook_id, now):
             caller = worker_of(lane, now)
             data: dict[str, Fact] = {"webhook_id": lane.webhook_id, "consecutive_failures": failures}
-            self._outbox.publish(tx, Event(EventType.WEBHOOK_DISABLED, caller, None, data))
+            self._outbox.publish(
+                tx, Event(EventType.WEBHOOK_DISABLED, caller, None, data, resource=f"webhook:{lane.webhook_id}")
+            )
             self._journal.record(
                 tx, Entry.of(Action.WEBHOOK_UPDATE, caller, webhook_id=lane.webhook_id, disabled_after=failures)
             )

@@ -1,0 +1,7 @@
+-- What happens to one thing is told in its order, also where that thing has no path: a policy, a webhook.
+--
+-- An event's key of order is its path where it names no other. A delivery's is in its column `path`, as it has been from
+-- the beginning; from now on it may be other than a path, with a colon in it, which no path has. So the previous
+-- release's workers keep to the order of what ours have queued, and free what waits behind it; events that it adds
+-- itself, or queues, are ordered by their paths alone.
+ALTER TABLE events ADD COLUMN order_key text COLLATE "C";
