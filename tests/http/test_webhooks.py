@@ -284,6 +284,23 @@ class TestTheAddress:
         actions = [each["action"] for each in ada.audit(limit=5)]
         assert actions == ["webhook_delete", "webhook_update", "webhook_create", "webhook_create", "policy_bind"][:5]
 
+    def test_the_trail_tells_where_events_go_and_which_but_nothing_that_could_be_a_token(self, ada):
+        url = "https://hooks.old.example:8443/services/planted-token?key=planted-key"
+        body = {"name": "to chat", "url": url, "secret": SECRET, "events": EVENTS, "filters": {"path_prefix": "app/"}}
+        webhook = ada.post("/v1/webhooks", body).json["id"]
+        ada.patch(f"/v1/webhooks/{webhook}", {"url": "https://new.example/planted-token", "filters": {}})
+        ada.patch(f"/v1/webhooks/{webhook}", {"name": "to mail", "secret": SECRET + "2"})
+        ada.delete(f"/v1/webhooks/{webhook}")
+        removed, renamed, moved, created = (each["extra_data"] for each in ada.audit(limit=4))
+        assert (created["name"], created["host"]) == ("to chat", "hooks.old.example:8443")
+        assert (created["path_prefix"], created["events"]) == ("app/", sorted(EVENTS))
+        assert (moved["previous_host"], moved["host"]) == ("hooks.old.example:8443", "new.example")
+        assert (moved["fields"], moved["path_prefix"]) == (["url", "filters"], None)
+        assert (renamed["previous_host"], renamed["host"]) == ("new.example", "new.example")
+        assert (renamed["fields"], renamed["name"]) == (["name", "secret"], "to mail")
+        assert (removed["host"], removed["name"]) == ("new.example", "to mail")
+        assert "planted" not in str(ada.audit(limit=10))
+
     def test_the_secret_is_in_no_answer(self, ada, receiver):
         webhook = hook(ada, receiver)
         changed = ada.patch(f"/v1/webhooks/{webhook}", {"secret": SECRET + "2"})
@@ -383,6 +400,7 @@ class TestDelivery:
         assert entry["identity_id"] == "system:webhooks"
         assert entry["request_id"] == received.event["request_id"]
         assert entry["extra_data"]["delivery_id"] == row["id"]
+        assert entry["secret_path"] == "app/db"
 
     def test_a_receiver_that_fails_is_seen_at_its_first_attempt(self, house, ada, receiver, caplog):
         receiver.behave = status(500)

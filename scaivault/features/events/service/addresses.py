@@ -34,6 +34,11 @@ class Addresses:
             raise InvalidWebhook
 
 
+def host_of(url: str) -> str:
+    """The host of an address that was checked, and its port where it names one. The rest may have a token in it."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def _numeric(host: str) -> Address | None:
     """The address that a host spells: dotted, or as `2130706433`, `0x7f.1`, `0177.1`, which resolvers take too."""
     try:

@@ -24,6 +24,7 @@ from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.events import Event, EventType, Fact
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Journal, Outbox
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
@@ -131,6 +132,7 @@ def _entry(lane: Lane, delivery: DueDelivery, outcome: Outcome, step: Step, now:
     return Entry.of(
         Action.WEBHOOK_DELIVERY,
         caller,
+        None if delivery.path is None else SecretPath(delivery.path),
         success=outcome.is_success,
         webhook_id=lane.webhook_id,
         delivery_id=delivery.id,

@@ -15,7 +15,7 @@ from scaivault.features.events.model.subscriptions import (
     Wish,
 )
 from scaivault.features.events.model.webhooks import Draft, Webhook
-from scaivault.features.events.service.addresses import Addresses
+from scaivault.features.events.service.addresses import Addresses, host_of
 from scaivault.features.events.service.hooks import Hooks, NewSecret
 from scaivault.features.events.store import buffers, lanes, webhooks
 from scaivault.features.events.store import subscriptions as store
@@ -138,6 +138,8 @@ class SubscriptionService:
                     caller,
                     subscription_id=fresh.id,
                     delivery=fresh.delivery_type,
+                    host=None if fresh.url is None else host_of(fresh.url),
+                    paths=list(fresh.paths),
                     events=list(fresh.events),
                 ),
             )
@@ -163,7 +165,15 @@ class SubscriptionService:
             changed = self._find(tx, caller, before.id, now)
             fields = wish.named() + (["secret"] if secret is not None else [])
             self._journal.record(
-                tx, Entry.of(Action.SUBSCRIPTION_UPDATE, caller, subscription_id=before.id, fields=fields)
+                tx,
+                Entry.of(
+                    Action.SUBSCRIPTION_UPDATE,
+                    caller,
+                    subscription_id=before.id,
+                    fields=fields,
+                    previous_host=None if before.url is None else host_of(before.url),
+                    host=None if changed.url is None else host_of(changed.url),
+                ),
             )
             epochs.move(tx, tenant_id)
         return changed

@@ -13,14 +13,14 @@ from scaivault.features.events.model.webhooks import (
     Statistics,
     Webhook,
 )
-from scaivault.features.events.service.addresses import Addresses
+from scaivault.features.events.service.addresses import Addresses, host_of
 from scaivault.features.events.service.hooks import Hooks, NewSecret
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ids import new_id
-from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.journal import Action, Entry, Extra
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage import epochs
@@ -74,10 +74,7 @@ class WebhookService:
                 if store.count_webhooks(tx, caller.tenant_id) >= MOST_WEBHOOKS:
                     raise TooManyWebhooks
                 self._hooks.add(tx, keys, webhook, secret)
-                self._journal.record(
-                    tx,
-                    Entry.of(Action.WEBHOOK_CREATE, caller, webhook_id=webhook.id, events=list(webhook.events)),
-                )
+                self._journal.record(tx, _entry(Action.WEBHOOK_CREATE, caller, webhook))
                 # Last, because all tenants' changes queue here until they are committed.
                 epochs.move(tx, caller.tenant_id)
             return webhook
@@ -119,8 +116,9 @@ class WebhookService:
         self._require_administration(caller)
         with self._journal.operation(Action.WEBHOOK_DELETE, caller) as tx:
             self._claim(tx, caller, webhook_id)
+            webhook = self._find(tx, caller, webhook_id, self._clock.now())
             store.remove_webhook(tx, caller.tenant_id, webhook_id)
-            self._journal.record(tx, Entry.of(Action.WEBHOOK_DELETE, caller, webhook_id=webhook_id))
+            self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook))
             epochs.move(tx, caller.tenant_id)
 
     def deliveries(
@@ -165,19 +163,15 @@ class WebhookService:
         now = self._clock.now()
         with self._journal.operation(Action.WEBHOOK_UPDATE, caller) as tx:
             self._claim(tx, caller, webhook_id)
+            before = self._find(tx, caller, webhook_id, now)
             self._hooks.change(tx, caller.tenant_id, webhook_id, draft, now)
             if secret is not None and keys is not None:
                 self._hooks.replace_secret(tx, keys, webhook_id, secret, now)
             changed = self._find(tx, caller, webhook_id, now)
-            self._journal.record(
-                tx,
-                Entry.of(
-                    Action.WEBHOOK_UPDATE,
-                    caller,
-                    webhook_id=webhook_id,
-                    fields=draft.named() + (["secret"] if secret is not None else []),
-                ),
-            )
+            fields = draft.named() + (["secret"] if secret is not None else [])
+            previous_host = host_of(before.url)
+            entry = _entry(Action.WEBHOOK_UPDATE, caller, changed, fields=fields, previous_host=previous_host)
+            self._journal.record(tx, entry)
             epochs.move(tx, caller.tenant_id)
         self._settle()
         return changed
@@ -203,6 +197,25 @@ def _refuse_subscriptions(webhook_id: str) -> None:
     """A subscription's webhook is its owner's, and administered there."""
     if webhook_id.startswith("sub_"):
         raise WebhookNotFound
+
+
+def _entry(action: Action, caller: Caller, webhook: Webhook, **more: Extra) -> Entry:
+    """It tells where events go from now on, and which."""
+    return Entry.of(
+        action,
+        caller,
+        None,
+        success=True,
+        webhook_id=webhook.id,
+        name=webhook.name,
+        host=host_of(webhook.url),
+        events=list(webhook.events),
+        path_prefix=webhook.path_prefix or None,
+        secret_type=webhook.secret_type,
+        tags=list(webhook.tags),
+        enabled=webhook.is_enabled,
+        **more,
+    )
 
 
 def _drafted(draft: Draft, caller: Caller, now: datetime) -> Webhook:
