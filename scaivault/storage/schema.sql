@@ -344,6 +344,7 @@ CREATE TABLE public.subscriptions (
     buffer_size integer NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    revision integer DEFAULT 1 NOT NULL,
     CONSTRAINT subscriptions_delivery_check CHECK ((delivery_type = ANY (ARRAY['polling'::text, 'webhook'::text]))),
     CONSTRAINT subscriptions_events_check CHECK ((cardinality(events) > 0)),
     CONSTRAINT subscriptions_paths_check CHECK ((cardinality(paths) > 0))
@@ -505,6 +506,7 @@ CREATE TABLE public.webhooks (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     is_of_subscription boolean DEFAULT false NOT NULL,
+    revision integer DEFAULT 1 NOT NULL,
     CONSTRAINT webhooks_events_check CHECK ((cardinality(events) > 0))
 );
 

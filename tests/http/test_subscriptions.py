@@ -182,6 +182,19 @@ class TestHearing:
         assert ids(poll(lena, second)) == heard
 
 
+def test_of_two_changes_of_one_revision_one_is_refused(house, ada, lena):
+    subscription = subscribe(lena)
+    seen = {"If-Match": lena.get(f"/v1/subscriptions/{subscription}").headers["ETag"]}
+    first = lena.patch(f"/v1/subscriptions/{subscription}", {"name": "first"}, headers=seen)
+    assert (first.status_code, first.headers["ETag"], first.json["revision"]) == (200, '"2"', 2)
+    for refused in (
+        lena.patch(f"/v1/subscriptions/{subscription}", {"name": "second"}, headers=seen),
+        lena.delete(f"/v1/subscriptions/{subscription}", headers=seen),
+    ):
+        assert code(refused) == (409, "version_conflict")
+    assert lena.delete(f"/v1/subscriptions/{subscription}", headers={"If-Match": '"2"'}).status_code == 204
+
+
 class TestGaps:
     def test_what_does_not_fit_is_owned_up_to(self, house, ada, lena):
         listening = subscribe(lena, buffer_size=2)

@@ -284,6 +284,23 @@ class TestTheAddress:
         actions = [each["action"] for each in ada.audit(limit=5)]
         assert actions == ["webhook_delete", "webhook_update", "webhook_create", "webhook_create", "policy_bind"][:5]
 
+    def test_of_two_changes_of_one_revision_one_is_refused(self, ada, receiver):
+        webhook = hook(ada, receiver)
+        seen = ada.get(f"/v1/webhooks/{webhook}")
+        assert (seen.headers["ETag"], seen.json["revision"]) == ('"1"', 1)
+        first = ada.patch(f"/v1/webhooks/{webhook}", {"name": "first"}, headers={"If-Match": seen.headers["ETag"]})
+        assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+        for refused in (
+            ada.patch(f"/v1/webhooks/{webhook}", {"name": "second"}, headers={"If-Match": seen.headers["ETag"]}),
+            ada.delete(f"/v1/webhooks/{webhook}", headers={"If-Match": seen.headers["ETag"]}),
+        ):
+            assert (refused.status_code, refused.json["error"]["code"]) == (409, "version_conflict")
+            assert refused.json["error"]["details"] == {"current_revision": 2}
+        assert ada.get(f"/v1/webhooks/{webhook}").json["name"] == "first"
+        rolled = ada.patch(f"/v1/webhooks/{webhook}", {"secret": SECRET + "2"})
+        assert rolled.json["revision"] == 3
+        assert ada.delete(f"/v1/webhooks/{webhook}", headers={"If-Match": '"3"'}).status_code == 204
+
     def test_the_trail_tells_where_events_go_and_which_but_nothing_that_could_be_a_token(self, ada):
         url = "https://hooks.old.example:8443/services/planted-token?key=planted-key"
         body = {"name": "to chat", "url": url, "secret": SECRET, "events": EVENTS, "filters": {"path_prefix": "app/"}}

@@ -21,6 +21,12 @@ class InvalidWebhook(InvalidRequest):
     code = "invalid_webhook"
 
 
+class RevisionConflict(Conflict):
+    """It has changed since; read it again."""
+
+    code = "version_conflict"
+
+
 class TooManyWebhooks(Conflict):
     """This tenant has as many webhooks as it may have; delete one first."""
 

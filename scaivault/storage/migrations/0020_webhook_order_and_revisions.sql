@@ -5,3 +5,7 @@
 -- release's workers keep to the order of what ours have queued, and free what waits behind it; events that it adds
 -- itself, or queues, are ordered by their paths alone.
 ALTER TABLE events ADD COLUMN order_key text COLLATE "C";
+
+-- Counted up by every change, for If-Match. What the previous release changes keeps the number that it has.
+ALTER TABLE webhooks ADD COLUMN revision integer NOT NULL DEFAULT 1;
+ALTER TABLE subscriptions ADD COLUMN revision integer NOT NULL DEFAULT 1;

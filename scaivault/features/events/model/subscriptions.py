@@ -56,6 +56,7 @@ class Subscription:
     url: str | None = None
     is_enabled: bool = True
     last_attempt_failed: bool = False
+    revision: int = 1
     previous_secret_expires_at: datetime | None = None
 
     @property

@@ -81,6 +81,7 @@ class Webhook:
     updated_at: datetime
     consecutive_failures: int = 0
     last_attempt_failed: bool = False
+    revision: int = 1
     previous_secret_expires_at: datetime | None = None
 
     @property

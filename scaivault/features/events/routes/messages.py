@@ -115,6 +115,7 @@ class WebhookReply(Reply):
     enabled: bool
     status: WebhookStatus
     consecutive_failures: int
+    revision: int
     previous_secret_expires_at: Timestamp | None
     created_by: str
     created_at: Timestamp
@@ -248,6 +249,7 @@ def _facts(webhook: Webhook) -> dict[str, object]:
         "enabled": webhook.is_enabled,
         "status": webhook.status,
         "consecutive_failures": webhook.consecutive_failures,
+        "revision": webhook.revision,
         "previous_secret_expires_at": webhook.previous_secret_expires_at,
         "created_by": webhook.created_by,
         "created_at": webhook.created_at,

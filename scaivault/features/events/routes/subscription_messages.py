@@ -178,6 +178,7 @@ class SubscriptionReply(Reply):
     delivery: MeansReply
     enabled: bool
     status: SubscriptionStatus
+    revision: int
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -200,6 +201,7 @@ class SubscriptionReply(Reply):
             ),
             enabled=found.is_enabled,
             status=found.status,
+            revision=found.revision,
             created_at=found.created_at,
             updated_at=found.updated_at,
         )

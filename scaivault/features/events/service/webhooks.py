@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scaivault.crypto.keys import TenantKeys
-from scaivault.features.events.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
+from scaivault.features.events.errors import DeliveryNotFound, RevisionConflict, TooManyWebhooks, WebhookNotFound
 from scaivault.features.events.model.webhooks import (
     MOST_WEBHOOKS,
     Delivery,
@@ -14,7 +14,7 @@ from scaivault.features.events.model.webhooks import (
     Webhook,
 )
 from scaivault.features.events.service.addresses import Addresses, host_of
-from scaivault.features.events.service.hooks import Hooks, NewSecret
+from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacement
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
@@ -99,24 +99,30 @@ class WebhookService:
             last = queue.find_last_attempted(session, caller.tenant_id, webhook_id)
         return Detail(webhook, statistics, last)
 
-    def change(self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None) -> Webhook:
+    def change(
+        self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, *, expected: int | None
+    ) -> Webhook:
         """What the draft names, and the secret if a new one is given. WebhookNotFound, InvalidWebhook.
 
+        RevisionConflict unless it is in the `expected` revision still, if one is given.
         To enable it, again or anew, forgets its failures and lets what has waited in its queue go.
         """
         self._require_administration(caller)
         if draft.url is not None:
             self._addresses.check(draft.url)
         if secret is None:
-            return self._change(caller, webhook_id, draft, None, None)
-        return self._hooks.with_keys(caller, lambda keys: self._change(caller, webhook_id, draft, secret, keys))
+            return self._change(caller, webhook_id, draft, expected, None)
+        return self._hooks.with_keys(
+            caller, lambda keys: self._change(caller, webhook_id, draft, expected, Replacement(keys, secret))
+        )
 
-    def delete(self, caller: Caller, webhook_id: str) -> None:
-        """Tell it nothing any more, not even what has waited. WebhookNotFound."""
+    def delete(self, caller: Caller, webhook_id: str, *, expected: int | None) -> None:
+        """Tell it nothing any more, not even what has waited. WebhookNotFound, RevisionConflict."""
         self._require_administration(caller)
         with self._journal.operation(Action.WEBHOOK_DELETE, caller) as tx:
             self._claim(tx, caller, webhook_id)
             webhook = self._find(tx, caller, webhook_id, self._clock.now())
+            _check_revision(webhook, expected)
             store.remove_webhook(tx, caller.tenant_id, webhook_id)
             self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook))
             epochs.move(tx, caller.tenant_id)
@@ -158,17 +164,18 @@ class WebhookService:
         return fresh
 
     def _change(
-        self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, keys: TenantKeys | None
+        self, caller: Caller, webhook_id: str, draft: Draft, expected: int | None, replacement: Replacement | None
     ) -> Webhook:
         now = self._clock.now()
         with self._journal.operation(Action.WEBHOOK_UPDATE, caller) as tx:
             self._claim(tx, caller, webhook_id)
             before = self._find(tx, caller, webhook_id, now)
+            _check_revision(before, expected)
             self._hooks.change(tx, caller.tenant_id, webhook_id, draft, now)
-            if secret is not None and keys is not None:
-                self._hooks.replace_secret(tx, keys, webhook_id, secret, now)
+            if replacement is not None:
+                self._hooks.replace_secret(tx, webhook_id, replacement, now)
             changed = self._find(tx, caller, webhook_id, now)
-            fields = draft.named() + (["secret"] if secret is not None else [])
+            fields = draft.named() + (["secret"] if replacement is not None else [])
             previous_host = host_of(before.url)
             entry = _entry(Action.WEBHOOK_UPDATE, caller, changed, fields=fields, previous_host=previous_host)
             self._journal.record(tx, entry)
@@ -191,6 +198,11 @@ class WebhookService:
     def _require_administration(self, caller: Caller) -> None:
         self._guard.require_scope(caller, Scope.ADMIN)
         self._guard.require_tenant_admin(caller)
+
+
+def _check_revision(webhook: Webhook, expected: int | None) -> None:
+    if expected not in (None, webhook.revision):
+        raise RevisionConflict(current_revision=webhook.revision)
 
 
 def _refuse_subscriptions(webhook_id: str) -> None:
