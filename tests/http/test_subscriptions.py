@@ -195,6 +195,20 @@ def test_of_two_changes_of_one_revision_one_is_refused(house, ada, lena):
     assert lena.delete(f"/v1/subscriptions/{subscription}", headers={"If-Match": '"2"'}).status_code == 204
 
 
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        *((field, {field: None}) for field in ("name", "paths", "events", "delivery", "enabled")),
+        *((f"delivery.{field}", {"delivery": {field: None}}) for field in ("type", "buffer_size", "url", "secret")),
+    ],
+)
+def test_nothing_is_no_change_of_a_field_and_is_refused_by_its_name(ada, lena, field, change):
+    subscription = subscribe(lena)
+    refused = lena.patch(f"/v1/subscriptions/{subscription}", change)
+    assert (refused.status_code, list(refused.json["error"]["details"]["fields"])) == (422, [field])
+    assert lena.get(f"/v1/subscriptions/{subscription}").json["revision"] == 1
+
+
 class TestGaps:
     def test_what_does_not_fit_is_owned_up_to(self, house, ada, lena):
         listening = subscribe(lena, buffer_size=2)

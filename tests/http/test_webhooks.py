@@ -284,6 +284,20 @@ class TestTheAddress:
         actions = [each["action"] for each in ada.audit(limit=5)]
         assert actions == ["webhook_delete", "webhook_update", "webhook_create", "webhook_create", "policy_bind"][:5]
 
+    @pytest.mark.parametrize("field", ["name", "url", "secret", "events", "enabled", "previous_secret_ttl"])
+    def test_nothing_is_no_change_of_a_field_and_is_refused_by_its_name(self, ada, receiver, field):
+        webhook = hook(ada, receiver)
+        refused = ada.patch(f"/v1/webhooks/{webhook}", {"secret": SECRET + "2", field: None})
+        assert refused.status_code in {400, 422}, refused.text
+        if field != "previous_secret_ttl":  # that is told as every duration is
+            assert list(refused.json["error"]["details"]["fields"]) == [field]
+        assert ada.get(f"/v1/webhooks/{webhook}").json["revision"] == 1
+
+    def test_filters_of_null_are_none(self, ada, receiver):
+        webhook = hook(ada, receiver, filters={"tags": ["a"], "path_prefix": "app/"})
+        changed = ada.patch(f"/v1/webhooks/{webhook}", {"filters": None})
+        assert changed.json["filters"] == {"path_prefix": None, "secret_type": None, "tags": []}
+
     def test_of_two_changes_of_one_revision_one_is_refused(self, ada, receiver):
         webhook = hook(ada, receiver)
         seen = ada.get(f"/v1/webhooks/{webhook}")

@@ -1,5 +1,6 @@
 """What the webhooks' addresses take and give."""
 
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from scaivault.kernel.paths import parse_prefix
 from scaivault.kernel.plaintext import Plaintext
 
 LEAST_SECRET, MOST_SECRET = 16, 512
+MOST_TTL = timedelta(days=7)
 
 
 def _secret(secret: SecretStr) -> SecretStr:
@@ -29,12 +31,28 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def check_rollover(given: AbstractSet[str], previous_secret_ttl: timedelta) -> None:
+    """ValueError if the end of an old secret is named without a new one, or is too far away."""
+    if "previous_secret_ttl" in given and "secret" not in given:
+        raise ValueError("previous_secret_ttl goes with a new secret")
+    if previous_secret_ttl > MOST_TTL:
+        raise ValueError("previous_secret_ttl is at most 7d")
+
+
 def _once_each(kinds: list[EventType]) -> list[EventType]:
     return sorted(set(kinds))
 
 
 Url = Annotated[str, Field(min_length=1, max_length=2_000)]
-Secret = Annotated[SecretStr, AfterValidator(_secret)]
+# In the schema's words: of characters, of which one is up to four bytes.
+Secret = Annotated[
+    SecretStr,
+    AfterValidator(_secret),
+    Field(
+        description=f"{LEAST_SECRET} to {MOST_SECRET} bytes of UTF-8, better not less than 32. Never shown again.",
+        json_schema_extra={"minLength": LEAST_SECRET // 4, "maxLength": MOST_SECRET},
+    ),
+]
 Kind = Annotated[EventType, Field(strict=False)]
 Kinds = Annotated[list[Kind], Field(min_length=1, max_length=len(EventType)), AfterValidator(_once_each)]
 SecretType = Literal["kv", "json", "certificate", "ssh_key", "api_key"]
@@ -59,37 +77,48 @@ class WebhookBody(Body):
     enabled: bool = True
 
     def to_model(self) -> Draft:
-        return _draft(self.name, self.url, self.events, self.filters, self.enabled)
+        return _draft(self.name, self.url, self.events, self.filters, self.enabled, filters_are_given=True)
 
 
 class WebhookChangeBody(Body):
-    """What is given replaces what is there; filters as a whole. `previous_secret_ttl` goes with a new `secret`."""
+    """What is given replaces what is there; filters as a whole, and null is without any. What is left out stays.
 
-    name: Name | None = None
-    url: Url | None = None
-    secret: Secret | None = None
-    previous_secret_ttl: Duration | None = None
-    events: Kinds | None = None
-    filters: WebhookFilters | None = None
-    enabled: bool | None = None
+    `previous_secret_ttl` goes with a new `secret`: for so long deliveries are signed with the one before it too, which
+    the vault still has and takes from nobody.
+    """
+
+    # By factory: the schema shows no default then, and there is none.
+    name: Name = Field(default_factory=str)
+    url: Url = Field(default_factory=str)
+    secret: Secret = Field(default_factory=lambda: SecretStr(""))
+    previous_secret_ttl: Duration = Field(default_factory=lambda: PREVIOUS_SECRET_TTL)
+    events: Kinds = Field(default_factory=list)
+    filters: WebhookFilters | None = Field(default_factory=lambda: None)
+    enabled: bool = Field(default_factory=bool)
 
     @model_validator(mode="after")
     def _is_sound(self) -> "WebhookChangeBody":
-        if not self.model_fields_set:
+        given = self.model_fields_set
+        if not given:
             raise ValueError("give something to change")
-        if self.previous_secret_ttl is not None and self.secret is None:
-            raise ValueError("previous_secret_ttl goes with a new secret")
-        if self.previous_secret_ttl is not None and self.previous_secret_ttl > timedelta(days=7):
-            raise ValueError("previous_secret_ttl is at most 7d")
+        check_rollover(given, self.previous_secret_ttl)
         return self
 
     def to_model(self) -> Draft:
-        return _draft(self.name, self.url, self.events, self.filters, self.enabled)
+        given = self.model_fields_set
+        return _draft(
+            self.name if "name" in given else None,
+            self.url if "url" in given else None,
+            self.events if "events" in given else None,
+            self.filters,
+            self.enabled if "enabled" in given else None,
+            filters_are_given="filters" in given,
+        )
 
     def new_secret(self) -> NewSecret | None:
-        if self.secret is None:
+        if "secret" not in self.model_fields_set:
             return None
-        return NewSecret(plaintext(self.secret), self.previous_secret_ttl or PREVIOUS_SECRET_TTL)
+        return NewSecret(plaintext(self.secret), self.previous_secret_ttl)
 
 
 class DeliveriesQuery(Page):
@@ -223,6 +252,8 @@ def _draft(
     events: list[EventType] | None,
     filters: WebhookFilters | None,
     enabled: bool | None,
+    *,
+    filters_are_given: bool,
 ) -> Draft:
     given = filters or WebhookFilters()
     return Draft(
@@ -232,7 +263,7 @@ def _draft(
         path_prefix=given.path_prefix,
         secret_type=given.secret_type,
         tags=None if given.tags is None else sorted(set(given.tags)),
-        filters_are_given=filters is not None,
+        filters_are_given=filters_are_given,
         is_enabled=enabled,
     )
 
