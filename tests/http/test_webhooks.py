@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from scaivault.bootstrap.worker import build_worker
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Address
+from tests.house import Voice
 from tests.receiver import Receiver, answer, is_genuine, status
 
 SECRET = "planted-webhook-secret-0123456789abcdef"
@@ -62,6 +64,20 @@ def await_deliveries(voice, webhook_id, check):
         if check(found):
             return found
         waiting.wait(0.05)
+    raise AssertionError(found)
+
+
+def await_waiting(database_url, count):
+    """Until so many wait for a lock."""
+    waiting = threading.Event()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for _ in range(600):
+            [found] = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+            if found == count:
+                return
+            waiting.wait(0.05)
     raise AssertionError(found)
 
 
@@ -283,6 +299,30 @@ class TestTheAddress:
         assert ada.get(f"/v1/webhooks/{webhook}").status_code == 404
         actions = [each["action"] for each in ada.audit(limit=5)]
         assert actions == ["webhook_delete", "webhook_update", "webhook_create", "webhook_create", "policy_bind"][:5]
+
+    def test_there_are_no_more_than_a_hundred_however_many_ask_at_once(self, house, ada, receiver, database_url):
+        hook(ada, receiver)
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                """
+                INSERT INTO webhooks (tenant_id, id, name, url, events, path_prefix, tags, is_enabled, created_by,
+                                      created_at, updated_at)
+                SELECT tenant_id, 'wh_' || number, name, url, events, path_prefix, tags, is_enabled, created_by,
+                       created_at, updated_at
+                  FROM webhooks, generate_series(1, 98) AS number
+                """
+            )
+        body = {"name": "hook", "url": receiver.url, "secret": SECRET, "events": EVENTS}
+
+        def make(_number):
+            return Voice(ada.client.application.test_client(), ada.token).post("/v1/webhooks", body).status_code
+
+        with psycopg.connect(database_url) as holder, ThreadPoolExecutor(3) as asking:
+            holder.execute("LOCK TABLE webhook_secrets IN SHARE MODE")  # nobody gets to the end of his transaction
+            made = asking.map(make, range(3))
+            await_waiting(database_url, 3)
+            holder.rollback()
+            assert sorted(made) == [201, 409, 409]
 
     @pytest.mark.parametrize("field", ["name", "url", "secret", "events", "enabled", "previous_secret_ttl"])
     def test_nothing_is_no_change_of_a_field_and_is_refused_by_its_name(self, ada, receiver, field):

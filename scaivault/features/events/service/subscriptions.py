@@ -128,6 +128,7 @@ class SubscriptionService:
     def _add(self, caller: Caller, fresh: Subscription, secret: Plaintext | None, keys: TenantKeys | None) -> None:
         principal = caller.principal
         with self._journal.operation(Action.SUBSCRIPTION_CREATE, caller) as tx:
+            webhooks.claim_listeners(tx, caller.tenant_id)  # else two could both be the last that fits
             of_tenant, of_owner = store.count_subscriptions(tx, caller.tenant_id, caller.identity_id)
             if of_tenant >= MOST_SUBSCRIPTIONS or of_owner >= MOST_OF_AN_OWNER:
                 raise TooManySubscriptions

@@ -71,6 +71,7 @@ class WebhookService:
 
         def add(keys: TenantKeys) -> Webhook:
             with self._journal.operation(Action.WEBHOOK_CREATE, caller) as tx:
+                store.claim_listeners(tx, caller.tenant_id)  # else two could both be the last that fits
                 if store.count_webhooks(tx, caller.tenant_id) >= MOST_WEBHOOKS:
                     raise TooManyWebhooks
                 self._hooks.add(tx, keys, webhook, secret)

@@ -51,6 +51,11 @@ def add_webhook(tx: Session, tenant_id: str, webhook: Webhook, *, is_of_subscrip
     )
 
 
+def claim_listeners(tx: Session, tenant_id: str) -> None:
+    """Be the only one that adds to the tenant's webhooks and subscriptions until this transaction ends."""
+    tx.run("SELECT pg_advisory_xact_lock(hashtext('listeners'), hashtext(%(tenant_id)s))", tenant_id=tenant_id)
+
+
 def count_webhooks(session: Session, tenant_id: str) -> int:
     row = session.one(
         _Number,
