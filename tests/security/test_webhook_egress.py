@@ -239,5 +239,15 @@ class TestTls:
         guard._allowed = (ip_network("127.0.0.1/32"),)
         poster = Poster(guard, plain_http_is_allowed=False, **tls)
         answer = poster.post(f"https://{name}:{receiver.port}/", b"{}", {})
-        assert (answer.status == 200) is arrives
+        assert (answer.status, answer.failure) == ((200, None) if arrives else (None, Failure.TLS_FAILED))
         assert len(receiver.received) == arrives
+
+    def test_a_receiver_that_speaks_no_tls_has_failed_at_it(self, receiver):
+        poster = Poster(Egress((), loopback_is_allowed=True), plain_http_is_allowed=False)
+        answer = poster.post(receiver.url.replace("http:", "https:"), b"{}", {})
+        assert (answer.status, answer.failure) == (None, Failure.TLS_FAILED)
+
+    @pytest.mark.usefixtures("bundle")
+    def test_where_nobody_may_go_tls_says_nothing(self, receiver):
+        answer = Poster(CLOSED, plain_http_is_allowed=False).post(f"https://127.0.0.1:{receiver.port}/", b"{}", {})
+        assert (answer.status, answer.failure) == (None, Failure.UNREACHABLE)

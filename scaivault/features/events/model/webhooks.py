@@ -37,9 +37,13 @@ class WebhookStatus(StrEnum):
 
 
 class Trouble(StrEnum):
-    """Why there was no answer. Nothing finer, which would tell a tenant about our network."""
+    """Why there was no answer. Nothing finer, which would tell a tenant about our network.
+
+    `tls_failed` is of a receiver that was reached: its certificate, or what it speaks.
+    """
 
     UNREACHABLE = "unreachable"
+    TLS_FAILED = "tls_failed"
     TIMEOUT = "timeout"
 
 
