@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.paths import SecretPath
@@ -45,6 +46,23 @@ class EventType(StrEnum):
     SECRET_ROTATED = "secret.rotated"  # noqa: S105 - an event's name
     SECRET_UPDATED = "secret.updated"  # noqa: S105 - an event's name
     WEBHOOK_DISABLED = "webhook.disabled"
+
+
+# What is about no path, ever.
+WITHOUT_PATH: Final = frozenset(
+    {
+        EventType.FEDERATION_SYNC_COMPLETED,
+        EventType.FEDERATION_SYNC_FAILED,
+        EventType.POLICY_BINDING_CREATED,
+        EventType.POLICY_BINDING_DELETED,
+        EventType.POLICY_CREATED,
+        EventType.POLICY_DELETED,
+        EventType.POLICY_UPDATED,
+        EventType.WEBHOOK_DISABLED,
+    }
+)
+# What has a secret's type and tags.
+ABOUT_SECRETS: Final = frozenset(kind for kind in EventType if kind.startswith(("secret.", "rotation.")))
 
 
 @dataclass(frozen=True, slots=True)

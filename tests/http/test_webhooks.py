@@ -272,6 +272,38 @@ class TestFilters:
         received = receiver.await_true(lambda received: set(told) <= {each.event["path"] for each in received})
         assert sorted(each.event["path"] for each in received if each.event["path"] != "last") == sorted(told)
 
+    def test_who_listens_for_a_tag_hears_that_it_is_taken_away_and_nothing_after_that(self, ada, worker, receiver):
+        hook(ada, receiver, filters={"tags": ["prod"]})
+        ada.write("app/db", metadata={"tags": ["prod"]})
+        ada.patch("/v1/secrets/app/db:metadata", {"metadata": {"tags": []}})
+        ada.patch("/v1/secrets/app/db:metadata", {"metadata": {"owner": "team:a"}})
+        ada.write("app/db", metadata={"tags": ["prod"]})
+        told = [each.event for each in receiver.await_count(3)]
+        assert [event["event_type"] for event in told] == ["secret.created", "secret.updated", "secret.updated"]
+        assert [event["data"].get("new_version") for event in told] == [None, 1, 2]
+
+    @pytest.mark.parametrize(
+        ("events", "filters", "word"),
+        [
+            (["policy.created", "webhook.disabled"], {"path_prefix": "app/"}, "path"),
+            (["policy.created"], {"tags": ["a"]}, "secret"),
+            (["policy.violation"], {"secret_type": "kv"}, "secret"),
+        ],
+    )
+    def test_what_would_never_let_anything_through_is_refused(self, ada, receiver, events, filters, word):
+        body = {"name": "hook", "url": receiver.url, "secret": SECRET, "events": events, "filters": filters}
+        webhook = hook(ada, receiver, events=events)
+        also = hook(ada, receiver, filters=filters)
+        for refused in (
+            ada.post("/v1/webhooks", body),
+            ada.patch(f"/v1/webhooks/{webhook}", {"filters": filters}),
+            ada.patch(f"/v1/webhooks/{also}", {"events": events}),
+        ):
+            assert (refused.status_code, refused.json["error"]["code"]) == (400, "invalid_webhook")
+            assert word in refused.json["error"]["details"]["fields"]["filters"]
+        assert ada.get(f"/v1/webhooks/{also}").json["events"] == sorted(EVENTS)
+        hook(ada, receiver, events=["policy.violation", *events], filters={"path_prefix": "app/"})
+
     def test_of_another_tenant_nothing_is_told(self, ada, bob, worker, receiver):
         hook(ada, receiver)
         bob.write("app/of-bob")

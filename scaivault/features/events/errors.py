@@ -16,7 +16,7 @@ class DeliveryNotFound(NotFound):
 
 
 class InvalidWebhook(InvalidRequest):
-    """A webhook has an https:// address of a public host, without user and fragment."""
+    """A webhook has an https:// address of a public host, and filters that let something through."""
 
     code = "invalid_webhook"
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 from random import SystemRandom
 from typing import Final
 
-from scaivault.kernel.events import Event, Fact
+from scaivault.kernel.events import ABOUT_SECRETS, WITHOUT_PATH, Event, Fact
 from scaivault.kernel.globs import Glob
 
 MOST_WEBHOOKS: Final = 100
@@ -57,8 +57,17 @@ class Interest:
     tags: Sequence[str]
     paths: Sequence[Glob] = ()
 
+    @property
+    def why_deaf(self) -> str | None:
+        """Why no event could ever pass, where none of those that are listened for could."""
+        if self.path_prefix and WITHOUT_PATH.issuperset(self.events):
+            return "path_prefix lets none of these events through: they are about no path"
+        if (self.tags or self.secret_type is not None) and ABOUT_SECRETS.isdisjoint(self.events):
+            return "tags and secret_type let none of these events through: they are about no secret"
+        return None
+
     def covers(self, event_type: str, path: str | None, secret_type: str | None, tags: frozenset[str]) -> bool:
-        """Whether an event is meant. A filter on secrets lets through only what is about one; of `tags` one will do."""
+        """Whether an event is meant. A filter lets through only what has what it looks at; of `tags` one will do."""
         return (
             event_type in self.events
             and (not self.path_prefix or (path is not None and path.startswith(self.path_prefix)))

@@ -61,7 +61,13 @@ Prefix = Annotated[str, Field(max_length=512), AfterValidator(parse_prefix)]
 
 
 class WebhookFilters(Body):
-    """All that are given must hold, of `tags` any one. With a filter only events about secrets come through."""
+    """All that are given must hold, of `tags` any one; null, or left out, asks for nothing.
+
+    `path_prefix` lets through what is about a path that begins so: every `secret.…` and `rotation.…` event, and a
+    `policy.violation` about a path; never an event about a policy, a binding or a webhook. `secret_type` and `tags` let
+    through `secret.…` and `rotation.…` events only, by the secret's type and tags after what is told. A change of its
+    tags passes by those before it too: who listens for a tag hears of the change that takes it away.
+    """
 
     path_prefix: Prefix | None = None
     secret_type: SecretType | None = None

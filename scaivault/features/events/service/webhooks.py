@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scaivault.crypto.keys import TenantKeys
-from scaivault.features.events.errors import DeliveryNotFound, RevisionConflict, TooManyWebhooks, WebhookNotFound
+from scaivault.features.events.errors import (
+    DeliveryNotFound,
+    InvalidWebhook,
+    RevisionConflict,
+    TooManyWebhooks,
+    WebhookNotFound,
+)
 from scaivault.features.events.model.webhooks import (
     MOST_WEBHOOKS,
     Delivery,
@@ -68,6 +74,7 @@ class WebhookService:
         self._require_administration(caller)
         webhook = _drafted(draft, caller, self._clock.now())
         self._addresses.check(webhook.url)
+        _check_filters(webhook)
 
         def add(keys: TenantKeys) -> Webhook:
             with self._journal.operation(Action.WEBHOOK_CREATE, caller) as tx:
@@ -176,6 +183,8 @@ class WebhookService:
             if replacement is not None:
                 self._hooks.replace_secret(tx, webhook_id, replacement, now)
             changed = self._find(tx, caller, webhook_id, now)
+            if draft.events is not None or draft.filters_are_given:
+                _check_filters(changed)
             fields = draft.named() + (["secret"] if replacement is not None else [])
             previous_host = host_of(before.url)
             entry = _entry(Action.WEBHOOK_UPDATE, caller, changed, fields=fields, previous_host=previous_host)
@@ -199,6 +208,11 @@ class WebhookService:
     def _require_administration(self, caller: Caller) -> None:
         self._guard.require_scope(caller, Scope.ADMIN)
         self._guard.require_tenant_admin(caller)
+
+
+def _check_filters(webhook: Webhook) -> None:
+    if (why := webhook.interest.why_deaf) is not None:
+        raise InvalidWebhook(f"This webhook would never be told anything: {why}.", fields={"filters": why})
 
 
 def _check_revision(webhook: Webhook, expected: int | None) -> None:
