@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-DEBIAN := prometheus
+DEBIAN := prometheus prometheus-alertmanager
 INPUTS := constraints.txt setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -45,8 +45,11 @@ test-fast: $(VENV)/for-test ## The tests that start no servers
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-run ## Write docs/operations/metrics.md from the catalogue of series
+docs: $(VENV)/for-test ## Write what is made from data: metrics.md, prometheus-rules/, grafana/, runbooks' index, parts of helm/scaivault
 	@$(BIN)/python -m tools.metrics_page > docs/operations/metrics.md.new && mv docs/operations/metrics.md.new docs/operations/metrics.md
+	@$(BIN)/python -m tools.monitoring.write
+	@$(BIN)/python -m tools.monitoring.dashboards grafana
+	@$(BIN)/python -m tools.chart
 
 openapi: $(VENV)/for-run ## Write docs/openapi.json from the types that validate
 	@$(BIN)/scaivault server openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json

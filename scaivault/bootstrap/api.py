@@ -6,7 +6,7 @@ from functools import cache, partial
 
 from scaivault.bootstrap.base import VERSION, Base, base_of, listeners_of, root_key_service
 from scaivault.bootstrap.services import Services
-from scaivault.bootstrap.system import gauge_pool, system_of
+from scaivault.bootstrap.system import gauge_pool, system_of, watch_of
 from scaivault.bootstrap.tables import (
     directory_table,
     events_tables,
@@ -62,7 +62,6 @@ POOL_GAUGES_SECONDS = 5.0
 METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
-READINESS_SECONDS = 1.0
 REDIS_MENDING_SECONDS = 0.5
 SECOND_LOOKS_PER_MINUTE = 1_200
 
@@ -121,7 +120,7 @@ def build(
         aside=base.aside,
         system=system,
         upkeep=upkeep,
-        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed),
+        watch=watch_of(base, system),
         syncing=syncing,
         redis=redis,
         room=room,

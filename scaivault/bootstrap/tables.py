@@ -133,4 +133,4 @@ def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence
 
 def waiting_room(base: Base) -> WaitingRoom:
     """Where requests wait for events."""
-    return WaitingRoom(partial(stirred, base.database), base.instruments.set_waiting)
+    return WaitingRoom(partial(stirred, base.database), partial(base.instruments.set_waiting, "subscriptions"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from scaivault.bootstrap.base import Base, base_of, postman_of, root_key_service
-from scaivault.bootstrap.system import system_of
+from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
 from scaivault.features.events import jobs as event_jobs
@@ -29,6 +29,7 @@ from scaivault.settings import Settings
 from scaivault.storage.database import Database
 from scaivault.workers.duties import Crew, Duty
 from scaivault.workers.heartbeat import Heartbeat
+from scaivault.workers.periodic import Periodic
 
 # How long a worker rests when there was nothing to do. Two short statements a rest, by indexes on what is due, are a
 # thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
@@ -45,6 +46,7 @@ class WorkerServices:
 
     database: Database
     system: SystemPages
+    watch: Periodic
     internal: InternalListener
     crew: Crew
     courier: Courier
@@ -54,15 +56,19 @@ class WorkerServices:
 
     def start(self) -> None:
         self.database.open()
+        self.system.look()
+        self.watch.open()
         self.internal.open()
         self.crew.open()
 
     def stop(self, within_seconds: float) -> bool:
         """Finish what is under way and give back what was claimed; False if that took longer."""
+        self.system.drain()
         has_ended = self.crew.close(within_seconds)
         self.courier.close()
         with suppress(VaultError):  # a database that is away will miss this worker by itself
             self.heartbeat.stop()
+        self.watch.close()
         self.internal.close()
         self.system.close()
         self.database.close()
@@ -101,6 +107,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     return WorkerServices(
         database=base.database,
         system=system,
+        watch=watch_of(base, system),
         internal=InternalListener((address.host, address.port), system.internal()),
         crew=crew,
         courier=courier,

@@ -32,6 +32,12 @@ class SecretPathConverter(BaseConverter):
     weight = 150
 
 
+class IdConverter(BaseConverter):
+    """One segment that could name something: PostgreSQL knows no text with a NUL."""
+
+    regex = r"[^/\x00]+"
+
+
 VERSION = "/v1"
 # Before any address that takes a token: the tenant to act in, for those who may (contract 3). Not the name of any
 # variable of a route's own.

@@ -27,6 +27,7 @@ class Instruments:
         self._folder: Path | None = None
         self._collector, self._pages, self._scrape = Collector(), Pages(), threading.Lock()
         self._dropped = self._counter(LABELS_DROPPED)
+        self._waiting = 0
         self._make_request_series()
         self._make_dependency_series()
         self._make_feature_series()
@@ -44,6 +45,10 @@ class Instruments:
         """What this process does: one of WORKER_STATES."""
         self._store.set_state(state)
 
+    def set_ready(self, is_ready: bool) -> None:
+        """Whether this process can serve; a pod can if all of its live processes can."""
+        self._ready.set(float(is_ready))
+
     def request_started(self, category: str) -> None:
         self._active_requests.of(category).add(1)
 
@@ -55,8 +60,10 @@ class Instruments:
         self._requests.of(method, category, str(status)).inc()
         self._request_seconds.of(method, category).observe(seconds, trace_id)
 
-    def set_waiting(self, requests: int) -> None:
-        """How many of this process's requests wait; a scrape adds up the live processes'."""
+    def set_waiting(self, category: str, requests: int) -> None:
+        """How many of this process's requests wait, all of a category; nobody works on them. One call at a time."""
+        self._active_requests.of(category).add(self._waiting - requests)
+        self._waiting = requests
         self._waiting_requests.set(requests)
 
     def secret_read(self, tenant: str, secret_type: str) -> None:
@@ -155,6 +162,7 @@ class Instruments:
         self._rate_limit_hits = self._counter(requests.RATE_LIMIT_HITS)
         self._rate_limit_local = self._counter(requests.RATE_LIMIT_LOCAL)
         self._log_messages = self._counter(requests.LOG_MESSAGES)
+        self._ready = self._gauge(requests.READY).of()
 
     def _make_dependency_series(self) -> None:
         self._db_seconds = self._histogram(dependencies.DB_SECONDS).of()

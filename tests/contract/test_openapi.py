@@ -45,6 +45,29 @@ CHECKS = [
 ]
 
 
+# What a schema of ours may say: JSON Schema 2020-12, as far as it is needed.
+WORDS = {
+    "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "deprecated", "description", "discriminator",
+    "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maximum",
+    "maxProperties", "minItems", "minLength", "minimum", "minProperties", "oneOf", "pattern", "prefixItems",
+    "properties", "propertyNames", "required", "title", "type", "uniqueItems", "writeOnly",
+}  # fmt: skip
+
+
+def words(schema):
+    """Every keyword in a schema and those within."""
+    if isinstance(schema, list):
+        return {word for each in schema for word in words(each)}
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema)
+    for keyword, value in schema.items():
+        inner = value.values() if keyword == "properties" else [value]
+        if keyword not in {"default", "examples", "const", "enum", "discriminator"}:
+            found |= {word for each in inner for word in words(each)}
+    return found
+
+
 def template(rule):
     return re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", rule)
 
@@ -243,3 +266,8 @@ def test_what_it_forbids_is_refused_as_it_says(asked, ask, operation):
     for case in cases:
         if case.method == operation.method:  # other methods are `test_url_map`'s
             ask(case, negative_data_rejection)
+
+
+def test_schemas_speak_json_schema_and_no_dialect(document, operations):
+    parameters = [each["schema"] for of in operations.values() for each in of.get("parameters", ())]
+    assert words([*document["components"]["schemas"].values(), *parameters]) <= WORDS

@@ -140,6 +140,15 @@ def test_what_waits_is_answered_at_once_when_the_house_closes(house, lena, liste
     assert poll(lena, mine, timeout=LONG) == {"events": [], "has_more": False}
 
 
+def test_nobody_works_on_a_request_that_waits(house, lena, listen):
+    active = 'scaivault_active_requests{path_category="subscriptions"}'
+    listen(lena, subscribe(lena))
+    assert (number_waiting(house), sample(house, active)) == (1, 0)
+    house.services.room.close()
+    await_true(lambda: number_waiting(house) == 0)
+    await_true(lambda: sample(house, active) == 0)
+
+
 def test_no_connection_is_held_by_those_who_wait(house, ada, lena, listen):
     mine = subscribe(lena)
     polled = listen(lena, mine)

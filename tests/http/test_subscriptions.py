@@ -15,14 +15,13 @@ LISTENER = frozenset({Scope.SUBSCRIPTIONS_READ, Scope.SUBSCRIPTIONS_WRITE})
 CHANGES = ["secret.created", "secret.updated", "secret.deleted"]
 
 
-def dispatch(house):
-    """What a worker does, now: one that has just begun, and knows all that is committed."""
+def dispatch(house, **bounds):
+    """What a worker does, now: one that has just begun, and knows all that is committed. Events by the batch."""
     base = base_of(house.settings, house.clock, root_key_service(house.settings), Listeners(), WORKER)
     base.database.open()
     try:
-        dispatcher = Dispatcher(base.database, base.guard, house.clock, lambda: None)
-        while dispatcher.run():
-            pass
+        dispatcher = Dispatcher(base.database, base.guard, house.clock, lambda: None, **bounds)
+        return list(iter(dispatcher.run, 0))
     finally:
         base.database.close()
 
@@ -180,6 +179,16 @@ class TestHearing:
         ack(lena, first, heard)
         assert poll(lena, first)["events"] == []
         assert ids(poll(lena, second)) == heard
+
+    def test_a_batch_has_so_many_rows_however_many_listen(self, house, ada, lena):
+        first, second = subscribe(lena), subscribe(lena)
+        for number in range(4):
+            ada.write(f"app/{number}")
+        assert dispatch(house, most_rows=5) == [2, 2]
+        ada.write("app/4")
+        assert dispatch(house, most_rows=1) == [1]
+        for each in (first, second):
+            assert paths(poll(lena, each)) == [f"app/{number}" for number in range(5)]
 
 
 def test_of_two_changes_of_one_revision_one_is_refused(house, ada, lena):
@@ -389,6 +398,20 @@ class TestAuthority:
         address = f"/v1/subscriptions/{listening}/poll?timeout=0"
         at_work = nina.get(address, environ_base={"REMOTE_ADDR": "10.1.2.3"})
         assert paths(at_work.json) == ["app/db"]
+
+    def test_policies_that_nobody_can_read_hold_up_nobody_else(self, house, database_url, ada, bob, lena):
+        """They come from a newer release. Their tenant hears nothing until they can be read, and loses nothing."""
+        mine = subscribe(lena)
+        theirs = subscribe(bob)
+        ada.write("app/db")
+        bob.write("app/db")
+        readable = rows(database_url, "SELECT rules::text FROM policies WHERE rules::text LIKE '%list%'")
+        odd = """[{"path_pattern": "app/**", "permissions": ["levitate"]}]"""
+        run(database_url, f"UPDATE policies SET rules = '{odd}' WHERE rules::text LIKE '%list%'")
+        dispatch(house)
+        assert paths(poll(bob, theirs)) == ["app/db"]
+        run(database_url, f"UPDATE policies SET rules = '{readable}' WHERE rules::text LIKE '%levitate%'")
+        assert paths(poll(lena, mine)) == ["app/db"]
 
     def test_a_group_counts_as_the_caller_has_it_now(self, house, ada):
         nina = house.someone("user:nina@a.example", scopes=LISTENER, groups=["group:ops"])

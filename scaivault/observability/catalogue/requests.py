@@ -30,7 +30,7 @@ REQUEST_SECONDS = Series(
 ACTIVE_REQUESTS = Series(
     "scaivault_active_requests",
     Kind.GAUGE,
-    "Requests under way now, those that wait for an event included.",
+    "Requests being worked on now. Those that wait for an event are not: see scaivault_waiting_requests.",
     {"path_category": PATH_CATEGORIES},
 )
 WAITING_REQUESTS = Series(
@@ -59,6 +59,14 @@ RATE_LIMIT_BUCKET_FILL = Series(
     starts_at_zero=False,
 )
 LOG_MESSAGES = Series("scaivault_log_messages_total", Kind.COUNTER, "Log lines written.", {"level": LEVELS})
+READY = Series(
+    "scaivault_ready",
+    Kind.GAUGE,
+    "1 if every live process of the pod can serve, as its readiness says: 0 while one of them starts, misses something "
+    "that it depends on, or ends.",
+    made_by=(Maker.API, Maker.WORKER),
+    is_least=True,
+)
 WORKERS = Series(
     "scaivault_workers",
     Kind.GAUGE,
@@ -71,7 +79,7 @@ RESIDENT_MEMORY = Series(
     "Resident memory of the live processes of a kind.",
     {"process": PROCESSES},
     "bytes",
-    made_by=(Maker.API, Maker.EXPORTER),
+    made_by=(Maker.API, Maker.WORKER, Maker.EXPORTER),
     starts_at_zero=False,
 )
 BUILD_INFO = Series(
@@ -79,7 +87,7 @@ BUILD_INFO = Series(
     Kind.GAUGE,
     "1; its labels say what is running.",
     {"version": 1, "revision": 1, "python": 1},
-    made_by=(Maker.API, Maker.EXPORTER),
+    made_by=(Maker.API, Maker.WORKER, Maker.EXPORTER),
     starts_at_zero=False,
 )
 
@@ -92,6 +100,7 @@ SERIES = (
     RATE_LIMIT_LOCAL,
     RATE_LIMIT_BUCKET_FILL,
     LOG_MESSAGES,
+    READY,
     WORKERS,
     RESIDENT_MEMORY,
     BUILD_INFO,

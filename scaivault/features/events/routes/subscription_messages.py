@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from scaivault.edge.messages import Body, Duration, Name, Page, PageReply, Query, Reply, Timestamp, Whole
+from scaivault.edge.messages import IN_DIGITS, Body, Duration, Name, Page, PageReply, Query, Reply, Timestamp
 from scaivault.features.events.model.subscriptions import (
     DEFAULT_BUFFER,
     LEAST_BUFFER,
@@ -152,9 +152,9 @@ class SubscriptionsQuery(Page):
 class PollQuery(Query):
     """What comes after `since_event_id`, acknowledged or not; without it, all that was not acknowledged."""
 
-    timeout: Annotated[Whole, Field(ge=0, le=60)] = 30
+    timeout: Annotated[int, Field(ge=0, le=60), IN_DIGITS] = 30
     since_event_id: EventId | None = None
-    max_events: Annotated[Whole, Field(ge=1, le=1_000)] = 100
+    max_events: Annotated[int, Field(ge=1, le=1_000), IN_DIGITS] = 100
 
     def to_model(self) -> Question:
         return Question(self.since_event_id, self.max_events, float(self.timeout))

@@ -11,11 +11,16 @@ from scaivault.features.events.store import outbox as store
 from scaivault.features.events.store.buffers import Told
 from scaivault.features.events.store.deliveries import NewDelivery
 from scaivault.features.events.store.outbox import Listening, Undispatched
+from scaivault.kernel.caller import Principal
+from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.ports import Clock, Ears, Reach
 from scaivault.storage.database import Database, Session
 
 BATCH = 500
+# Of deliveries and buffered events in one transaction: a tenant in which hundreds listen for everything must not make
+# one that runs into the statements' time limit, again and again, before all others.
+MOST_ROWS = 5_000
 _Place = tuple[str, str]
 
 
@@ -34,6 +39,18 @@ class _Listener:
         return self.reach is None or (event.path is not None and self.reach.covers(event.path))
 
 
+_Heard = tuple[Undispatched, Sequence[_Listener]]
+
+
+class _Everywhere:
+    """A Reach without an end."""
+
+    prefixes = ("",)
+
+    def covers(self, path: str) -> bool:  # noqa: ARG002 - the port's
+        return True
+
+
 class Dispatcher:
     """Gives each event to the queue of every webhook that listens for it, in the order in which they were committed,
     and into the buffer of every subscription that is asked for.
@@ -42,11 +59,20 @@ class Dispatcher:
     on one path. `on_queued` is told when there is something to deliver.
     """
 
-    def __init__(self, database: Database, ears: Ears, clock: Clock, on_queued: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        ears: Ears,
+        clock: Clock,
+        on_queued: Callable[[], None],
+        *,
+        most_rows: int = MOST_ROWS,
+    ) -> None:
         self._database = database
         self._ears = ears
         self._clock = clock
         self._on_queued = on_queued
+        self._most_rows = most_rows
 
     def run(self) -> int:
         """Dispatch a batch; how many events it had. 0 also if another one dispatches just now."""
@@ -63,20 +89,31 @@ class Dispatcher:
                 return 0
             ours = {event.id for event in seen}
             events = [event for event in store.list_undispatched(tx, BATCH) if event.id in ours]
-            deliveries, told = list(_planned(events, listeners)), list(_told(events, listeners))
+            heard = _heard(events, listeners, self._most_rows)
+            deliveries = list(_planned(heard))
             self._queue(tx, deliveries)
-            _fill(tx, told)
-            store.change_dispatched(tx, [event.tenant_id for event in events], [event.id for event in events])
+            _fill(tx, list(_told(heard)))
+            store.change_dispatched(tx, [event.tenant_id for event, _ in heard], [event.id for event, _ in heard])
         if deliveries:
             self._on_queued()
-        return len(events)
+        return len(heard)
+
+    def _reach(self, owner: Principal) -> Reach:
+        """Where he could hear; everywhere, if nobody can tell: one tenant's policies must not hold up all others.
+
+        What he is shown is decided when he asks.
+        """
+        try:
+            return self._ears.might_hear(owner)
+        except Unavailable:
+            return _Everywhere()
 
     def _listeners(self, listening: Sequence[Listening]) -> Mapping[str, Sequence[_Listener]]:
         now = self._clock.now()
         by_tenant: dict[str, list[_Listener]] = defaultdict(list)
         for each in listening:
             owner = each.owner(now)
-            reach = None if owner is None else self._ears.might_hear(owner)
+            reach = None if owner is None else self._reach(owner)
             by_tenant[each.tenant_id].append(_Listener(each.id, each.interest, reach))
         return by_tenant
 
@@ -104,11 +141,26 @@ def _columns(places: set[_Place]) -> tuple[list[str], list[str]]:
     return [place[0] for place in ordered], [place[1] for place in ordered]
 
 
-def _planned(events: Sequence[Undispatched], listeners: Mapping[str, Sequence[_Listener]]) -> Iterator[NewDelivery]:
-    taken: set[tuple[str, str, str]] = set()
+def _heard(
+    events: Sequence[Undispatched], listeners: Mapping[str, Sequence[_Listener]], most_rows: int
+) -> list[_Heard]:
+    """The first of them and who hears them, as many as come to so many rows; one at least."""
+    heard: list[_Heard] = []
+    rows = 0
     for event in events:
-        for listener in listeners.get(event.tenant_id, ()):
-            if listener.reach is not None or not listener.hears(event):
+        hearers = [each for each in listeners.get(event.tenant_id, ()) if each.hears(event)]
+        rows += len(hearers)
+        if heard and rows > most_rows:
+            break
+        heard.append((event, hearers))
+    return heard
+
+
+def _planned(heard: Sequence[_Heard]) -> Iterator[NewDelivery]:
+    taken: set[tuple[str, str, str]] = set()
+    for event, hearers in heard:
+        for listener in hearers:
+            if listener.reach is not None:
                 continue
             place = (event.tenant_id, listener.id, event.order_key or "")
             may_go = event.order_key is None or place not in taken
@@ -118,8 +170,6 @@ def _planned(events: Sequence[Undispatched], listeners: Mapping[str, Sequence[_L
             )
 
 
-def _told(events: Sequence[Undispatched], listeners: Mapping[str, Sequence[_Listener]]) -> Iterator[Told]:
-    for event in events:
-        for listener in listeners.get(event.tenant_id, ()):
-            if listener.reach is not None and listener.hears(event):
-                yield Told(event.tenant_id, listener.id, event.id)
+def _told(heard: Sequence[_Heard]) -> Iterator[Told]:
+    for event, hearers in heard:
+        yield from (Told(event.tenant_id, each.id, event.id) for each in hearers if each.reach is not None)

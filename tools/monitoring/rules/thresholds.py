@@ -1,0 +1,17 @@
+"""Which thresholds belong to which pace."""
+
+from dataclasses import replace
+
+from tools.monitoring.rules.pace import REAL, Pace
+from tools.monitoring.thresholds import PRODUCTION, Thresholds
+
+# Ages, which no compression of the windows makes come sooner: the laziest duty rests for 66 s. And the calls to the key
+# service, of which readiness makes one a second however short the window is.
+DRILL = replace(
+    PRODUCTION, fewest_kms_calls=5, rotation_due_seconds=10, webhook_pending_seconds=10, duty_silent_seconds=80
+)
+
+
+def at(pace: Pace) -> Thresholds:
+    """Those that belong to a pace."""
+    return PRODUCTION if pace == REAL else DRILL
