@@ -515,7 +515,7 @@ class TestDelivery:
         assert entry["identity_id"] == "system:webhooks"
         assert entry["request_id"] == received.event["request_id"]
         assert entry["extra_data"]["delivery_id"] == row["id"]
-        assert entry["secret_path"] == "app/db"
+        assert (entry["secret_path"], entry["extra_data"]["host"]) == ("app/db", f"127.0.0.1:{receiver.port}")
 
     def test_a_receiver_that_fails_is_seen_at_its_first_attempt(self, house, ada, receiver, caplog):
         receiver.behave = status(500)

@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,8 +19,10 @@ from scaivault.features.events.model.webhooks import (
 )
 from scaivault.features.events.store import deliveries, lanes, outbox, webhooks
 from scaivault.features.events.store.deliveries import NewDelivery
+from scaivault.storage import migrate
 from scaivault.storage.database import Database
 
+FOLDER = Path(migrate.__file__).with_name("migrations")
 TENANT, HOOK = "tnt_a", "wh_a"
 NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=20)
@@ -86,6 +89,15 @@ class TestPaths:
             deliveries.change_followers(tx, TENANT, HOOK, ["app/db"], NOW)
         assert [each.id for each in due(database)] == ["del_0000", "del_0001", "del_0003", "del_0004"]
 
+    def test_what_is_about_no_path_has_its_order_by_what_it_is_about(self, database):
+        for number in range(2):
+            queue_up(database, number, "policy:pol_a")
+        queue_up(database, 2, "policy:pol_b")
+        assert [(each.id, each.order_key) for each in due(database)] == [
+            ("del_0000", "policy:pol_a"),
+            ("del_0002", "policy:pol_b"),
+        ]
+
     def test_what_waited_for_something_that_was_forgotten_is_not(self, database):
         for number in range(3):
             queue_up(database, number)
@@ -128,6 +140,31 @@ class TestAttempts:
         assert not step_after(OK, 4, NOW).frees_its_key
         for code, is_success in ((199, False), (200, True), (204, True), (299, True), (302, False), (500, False)):
             assert Outcome(code, None, 1.0).is_success is is_success
+
+
+def test_what_was_attempted_before_it_was_noted_is_found_again(database, database_url):
+    for hook in ("wh_well", "wh_ill", "wh_new"):
+        add_hook(database, hook)
+    for number in range(4):
+        queue_up(database, number, f"app/{number}", "wh_well")
+    queue_up(database, 4, hook="wh_ill")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            UPDATE webhook_deliveries SET next_attempt_at = NULL, status = CASE id
+                   WHEN 'del_0000' THEN 'failed' WHEN 'del_0001' THEN 'success' WHEN 'del_0004' THEN 'failed'
+                   ELSE 'pending' END
+            """
+        )
+        connection.execute("UPDATE webhook_lanes SET consecutive_failures = 1 WHERE webhook_id = 'wh_ill'")
+        connection.execute((FOLDER / "0020_webhook_attempts_before.sql").read_text())
+        found = connection.execute("SELECT webhook_id, last_attempt_failed, last_delivery_id FROM webhook_lanes")
+        assert {row[0]: row[1:] for row in found.fetchall()} == {
+            HOOK: (False, None),
+            "wh_well": (False, "del_0001"),
+            "wh_ill": (True, "del_0004"),
+            "wh_new": (False, None),
+        }
 
 
 class TestLanes:

@@ -16,6 +16,7 @@ from scaivault.features.events.model.webhooks import (
     Step,
     step_after,
 )
+from scaivault.features.events.service.addresses import host_of
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
@@ -111,9 +112,14 @@ class Ledger:
             self._outbox.publish(
                 tx, Event(EventType.WEBHOOK_DISABLED, caller, None, data, resource=f"webhook:{lane.webhook_id}")
             )
-            self._journal.record(
-                tx, Entry.of(Action.WEBHOOK_UPDATE, caller, webhook_id=lane.webhook_id, disabled_after=failures)
+            entry = Entry.of(
+                Action.WEBHOOK_UPDATE,
+                caller,
+                webhook_id=lane.webhook_id,
+                host=host_of(lane.url),
+                disabled_after=failures,
             )
+            self._journal.record(tx, entry)
             epochs.move(tx, lane.tenant_id)
 
 
@@ -135,6 +141,7 @@ def _entry(lane: Lane, delivery: DueDelivery, outcome: Outcome, step: Step, now:
         None if delivery.path is None else SecretPath(delivery.path),
         success=outcome.is_success,
         webhook_id=lane.webhook_id,
+        host=host_of(lane.url),
         delivery_id=delivery.id,
         event_id=delivery.event_id,
         event_type=delivery.event_type,

@@ -12,7 +12,7 @@ from scaivault.storage.database import Session
 class NewDelivery:
     """An event that is to go to a webhook. `may_go` unless it waits behind another one of the same batch.
 
-    Its key of order is in the column `path`, and is one for most events (migration 0020).
+    Its key of order is in the column `path`, and is one for most events (migration 0019).
     """
 
     tenant_id: str
