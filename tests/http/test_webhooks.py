@@ -540,7 +540,7 @@ class TestDelivery:
             assert ada.get(f"/v1/webhooks/{webhook}").json["status"] == "healthy"
         [said] = [record for record in caplog.records if record.getMessage() == "webhook_attempt_failed"]
         assert (said.levelname, said.tenant_id, said.webhook_id) == ("WARNING", "tnt_a", webhook)
-        assert (said.trouble, said.status, said.attempt) == ("refused", 500, 1)
+        assert (said.trouble, said.status, said.attempt) == ("rejected", 500, 1)
         assert receiver.url not in str(vars(said))
 
     def test_it_is_tried_again_after_the_documented_pauses_then_given_up(self, house, ada, worker, receiver):

@@ -200,7 +200,7 @@ class Outcome:
     @property
     def fault(self) -> str:
         """In one word, why it is no success."""
-        return "refused" if self.trouble is None else self.trouble.value
+        return "rejected" if self.trouble is None else self.trouble.value
 
     @property
     def is_success(self) -> bool:
