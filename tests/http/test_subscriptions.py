@@ -612,8 +612,12 @@ class TestTrail:
         ]
         about = {"subscription_id": mine}
         assert told == [
-            ("subscription_create", True, {**about, "delivery": "polling", "events": sorted(CHANGES)}),
-            ("subscription_update", True, {**about, "fields": ["name"]}),
+            (
+                "subscription_create",
+                True,
+                {**about, "delivery": "polling", "host": None, "paths": ["app/**"], "events": sorted(CHANGES)},
+            ),
+            ("subscription_update", True, {**about, "fields": ["name"], "previous_host": None, "host": None}),
             (
                 "subscription_event",
                 True,
