@@ -22,7 +22,10 @@ from scaivault.features.events.service.outbox import EventOutbox
 from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import WebhookSecrets
 from scaivault.features.policies.service.guard import PolicyGuard
+from scaivault.features.rotation.service.schedule import Schedules
 from scaivault.features.secrets.service.data_keys import SecretDataKeys
+from scaivault.features.secrets.service.renewing import RenewalService
+from scaivault.features.secrets.service.writing import Writing
 from scaivault.kernel.calls import Listeners, OnCall
 from scaivault.kernel.ports import Clock, KeyService
 from scaivault.observability import logs
@@ -152,3 +155,21 @@ def egress_of(settings: Settings) -> Egress:
 
 def postman_of(settings: Settings, base: Base) -> Postman:
     return Postman(Poster(egress_of(settings), plain_http_is_allowed=settings.development), base.clock)
+
+
+def writing_of(base: Base) -> Writing:
+    """What writes to secrets, in whoever's name."""
+    instruments = base.instruments
+    return Writing(
+        Envelope(base.ring),
+        base.outbox,
+        base.clock,
+        Schedules(base.outbox, base.clock),
+        instruments.secret_write,
+        instruments.secret_rotation,
+    )
+
+
+def renewal_of(base: Base) -> RenewalService:
+    """What rotation writes by."""
+    return RenewalService(base.journal, base.outbox, base.clock, writing_of(base))

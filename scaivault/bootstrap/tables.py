@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
-from scaivault.bootstrap.base import Base, egress_of, postman_of
+from scaivault.bootstrap.base import Base, egress_of, postman_of, renewal_of, writing_of
 from scaivault.crypto.envelope import Envelope
 from scaivault.edge.routes import Routes
 from scaivault.features.directory import routes as directory_routes
@@ -22,6 +22,8 @@ from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.waiting import WaitingRoom
 from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.features.generators import routes as generator_routes
+from scaivault.features.generators.errors import SecretPolicyNotFound
+from scaivault.features.generators.service.generation import GenerationService
 from scaivault.features.generators.service.policies import SecretPolicyService
 from scaivault.features.identity import routes as identity_routes
 from scaivault.features.identity.service.exchange import ExchangeService
@@ -30,6 +32,11 @@ from scaivault.features.identity.service.tokens import TokenService
 from scaivault.features.identity.service.trusted_issuers import TrustedIssuers
 from scaivault.features.identity.service.trusts import TrustService
 from scaivault.features.policies.service.shared import SharedGuard
+from scaivault.features.rotation import routes as rotation_routes
+from scaivault.features.rotation.errors import RotationPolicyNotFound
+from scaivault.features.rotation.service.policies import RotationPolicyService
+from scaivault.features.rotation.service.rotations import RotationService
+from scaivault.features.rotation.service.upkeep import Upkeep
 from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.batch import BatchService
@@ -42,11 +49,15 @@ from scaivault.outbound.http import DocumentFetcher
 from scaivault.settings import Settings
 from scaivault.storage.epochs import await_heard
 
+# What naming a policy that is not there meets, of those features that the secrets do not know.
+POLICIES_NAMED = (RotationPolicyNotFound, SecretPolicyNotFound)
+
 
 def secrets_tables(base: Base, notes: AccessNotes) -> Sequence[Routes]:
-    """A tenant's own secrets, and those that its partner shares."""
+    """A tenant's own secrets, those that its partner shares, and what renews the former."""
     return (
         _secrets(base, base.guard, notes),
+        _rotation(base),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
     )
 
@@ -61,12 +72,29 @@ def _secrets(base: Base, guard: Guard, notes: AccessNotes) -> Routes:
         base.clock,
         notes,
         base.instruments.secret_read,
-        base.instruments.secret_write,
+        writing_of(base),
     )
     trash = TrashService(guard, base.journal, base.outbox, base.clock)
     listing = ListService(base.database, guard, base.journal, base.clock)
     batch = BatchService(secrets, listing, guard)
-    return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock)
+    return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock, POLICIES_NAMED)
+
+
+def _rotation(base: Base) -> Routes:
+    secrets = renewal_of(base)
+    policies = RotationPolicyService(
+        base.database, base.journal, base.guard, base.clock, secrets, Upkeep(base.database, base.clock)
+    )
+    rotations = RotationService(
+        base.database,
+        base.journal,
+        base.guard,
+        base.clock,
+        secrets,
+        GenerationService(base.database, base.clock),
+        base.instruments.secret_rotation,
+    )
+    return rotation_routes.routes(policies, rotations, base.cursors)
 
 
 def generators_table(base: Base) -> Routes:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from scaivault.bootstrap.base import Base, base_of, postman_of, root_key_service
+from scaivault.bootstrap.base import Base, base_of, postman_of, renewal_of, root_key_service
 from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
@@ -16,6 +16,10 @@ from scaivault.features.events.service.dispatch import Dispatcher
 from scaivault.features.events.service.ledger import Ledger
 from scaivault.features.events.service.retention import Retention
 from scaivault.features.events.store.lanes import Lane
+from scaivault.features.generators.service.generation import GenerationService
+from scaivault.features.rotation import jobs as rotation_jobs
+from scaivault.features.rotation.service.scheduler import RotationScheduler
+from scaivault.features.rotation.service.upkeep import Upkeep
 from scaivault.features.secrets import jobs as secret_jobs
 from scaivault.features.secrets.service.expiry import ExpiryWatch
 from scaivault.kernel.calls import Listeners
@@ -35,6 +39,8 @@ from scaivault.workers.periodic import Periodic
 # thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
 DISPATCH_SECONDS = 0.4
 DELIVERY_SECONDS = 0.4
+ROTATION_SECONDS = 1.0
+ROTATION_UPKEEP_SECONDS = 5.0
 EXPIRY_SECONDS = 15.0
 RETENTION_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
@@ -91,12 +97,16 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     dispatcher = Dispatcher(base.database, base.guard, base.clock, wake)
     expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
+    rotation = Upkeep(base.database, base.clock)
     crew = Crew(
         [
             Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
             Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
             Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
             Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
+            Duty("rotation", ROTATION_SECONDS, partial(rotation_jobs.rotate, scheduler_of(base))),
+            Duty("rotation_upkeep", ROTATION_UPKEEP_SECONDS, partial(rotation_jobs.settle, rotation)),
+            Duty("rotation_history", RETENTION_SECONDS, partial(rotation_jobs.forget, rotation)),
             Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
         ],
         told,
@@ -144,6 +154,19 @@ class _Told:
                 status=outcome.response_code,
                 attempt=delivery.attempts + 1,
             )
+
+
+def scheduler_of(base: Base) -> RotationScheduler:
+    """What renews secrets that are due."""
+    return RotationScheduler(
+        base.database,
+        base.journal,
+        base.outbox,
+        base.clock,
+        renewal_of(base),
+        GenerationService(base.database, base.clock),
+        base.instruments.secret_rotation,
+    )
 
 
 def _courier(settings: Settings, base: Base, told: _Told, on_free: Callable[[], None]) -> Courier:

@@ -18,20 +18,18 @@ from scaivault.features.secrets.model import (
     Written,
     live,
     merged,
-    tags_of,
 )
 from scaivault.features.secrets.service import telling
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.trash import claim
+from scaivault.features.secrets.service.writing import Writing
 from scaivault.kernel.caller import Caller, Permission
 from scaivault.kernel.errors import NotFound
-from scaivault.kernel.events import Fact
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal, Outbox
 from scaivault.storage.database import Database, Session
-from scaivault.storage.errors import ConstraintViolated
 
 
 class SecretService:
@@ -47,7 +45,7 @@ class SecretService:
         clock: Clock,
         access: AccessNotes,
         on_read: Callable[[str, str], None],
-        on_write: Callable[[str], None],
+        writing: Writing,
     ) -> None:
         self._database = database
         self._envelope = envelope
@@ -57,7 +55,7 @@ class SecretService:
         self._clock = clock
         self._access = access
         self._on_read = on_read
-        self._on_write = on_write
+        self._writing = writing
 
     def read(self, caller: Caller, path: SecretPath, version: int | None) -> tuple[SealedVersion, Plaintext]:
         """The current version's value, or an older one's. SecretNotFound, VersionNotFound.
@@ -66,7 +64,7 @@ class SecretService:
         The tenant's keys come first, so that an absent KMS fails the read before the trail says that it succeeded.
         """
         self._guard.require(caller, Permission.READ, path)
-        keys, now = self._keys(caller), self._clock.now()
+        keys, now = self._writing.keys(caller), self._clock.now()
         found = self._journal.find(
             SealedVersion,
             store.FIND_READABLE_VERSION,
@@ -78,7 +76,7 @@ class SecretService:
         try:
             plaintext = self._open(caller, keys, found)
         except UnknownKeyVersion:
-            plaintext = self._open_at_last(caller, self._newest_keys(caller), found)
+            plaintext = self._open_at_last(caller, self._writing.newest_keys(caller), found)
         self._tell_of_access(caller, found)
         self._access.note(caller.tenant_id, path, now, caller.identity_id)
         self._on_read(caller.tenant_id, found.secret_type)
@@ -87,15 +85,17 @@ class SecretService:
     def write(self, caller: Caller, path: SecretPath, write: Write) -> Written:
         """Store the next version. VersionConflict if `expected_version` is not the current one, SecretExists."""
         self._guard.require(caller, Permission.WRITE, path)
-        written = self._with_keys(caller, lambda keys: self._write(caller, keys, path, write))
-        self._on_write(caller.tenant_id)
+        written = self._writing.with_keys(caller, lambda keys: self._write(caller, keys, path, write))
+        self._writing.count(caller, written)
         return written
 
     def roll_back(self, caller: Caller, path: SecretPath, version: int, expected_version: int | None = None) -> Written:
         """Write an old version again as the next one. VersionNotFound if it is not there any more, VersionConflict."""
         self._guard.require(caller, Permission.WRITE, path)
-        written = self._with_keys(caller, lambda keys: self._roll_back(caller, keys, path, version, expected_version))
-        self._on_write(caller.tenant_id)
+        written = self._writing.with_keys(
+            caller, lambda keys: self._roll_back(caller, keys, path, version, expected_version)
+        )
+        self._writing.count(caller, written)
         return written
 
     def read_metadata(self, caller: Caller, path: SecretPath) -> Secret:
@@ -126,8 +126,7 @@ class SecretService:
             now = self._clock.now()
             kept = secret.with_options(options, now)
             changed = replace(kept, metadata=merged(secret.metadata, change), updated_at=now)
-            self._change(tx, caller, secret, changed)
-            self._prune(tx, caller, changed)
+            self._writing.change(tx, caller, path, secret, changed)
             self._outbox.publish(tx, telling.changed(caller, secret, changed, changed="metadata"))
             self._journal.record(
                 tx, Entry.of(Action.WRITE, caller, path, changed="metadata", fields=sorted({*change, *options.named()}))
@@ -137,8 +136,11 @@ class SecretService:
     def _write(self, caller: Caller, keys: TenantKeys, path: SecretPath, write: Write) -> Written:
         with self._journal.operation(Action.WRITE, caller, path) as tx:
             secret = claim(tx, caller.tenant_id, path, self._clock.now())
-            written = self._add_version(tx, caller, keys, path, secret, write)
-            self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version))
+            written = self._writing.add(tx, caller, keys, path, secret, write)
+            entry = Entry.of(Action.WRITE, caller, path, version=written.version)
+            if written.is_rotation:
+                entry = replace(entry, extra={**entry.extra, "is_rotation": True})
+            self._journal.record(tx, entry)
         return written
 
     def _roll_back(
@@ -146,56 +148,14 @@ class SecretService:
     ) -> Written:
         with self._journal.operation(Action.WRITE, caller, path) as tx:
             secret = live(claim(tx, caller.tenant_id, path, self._clock.now()))
-            old = store.find_version(tx, caller.tenant_id, path, version)
+            old = store.find_version(tx, caller.tenant_id, path, version, self._clock.now())
             if old is None:
                 raise VersionNotFound
-            write = Write(self._open(caller, keys, old), expected_version=expected_version)
-            written = self._add_version(tx, caller, keys, path, secret, write, rollback_to=version)
+            # What comes back is old: no rotation, and the time of what it replaces runs on as it did.
+            write = Write(self._open(caller, keys, old), expected_version=expected_version, trigger=None)
+            written = self._writing.add(tx, caller, keys, path, secret, write, rollback_to=version)
             self._journal.record(tx, Entry.of(Action.WRITE, caller, path, version=written.version, rollback_to=version))
         return written
-
-    def _add_version(
-        self,
-        tx: Session,
-        caller: Caller,
-        keys: TenantKeys,
-        path: SecretPath,
-        secret: Secret | None,
-        write: Write,
-        **told: Fact,
-    ) -> Written:
-        now = self._clock.now()
-        before = secret or Secret.unwritten(path, now)
-        before.check_writable(write.expected_version)
-        after = before.after(write, now)
-        if secret is not None:
-            self._change(tx, caller, before, after)
-        elif store.add_secret(tx, caller.tenant_id, after):
-            self._tag(tx, caller, after)
-        else:
-            # Another writer has created it meanwhile, and has committed: this write comes after that one.
-            return self._add_version(tx, caller, keys, path, claim(tx, caller.tenant_id, path, now), write)
-        place = Place(caller.principal.partner_id, caller.tenant_id, path, after.current_version)
-        sealed = self._envelope.seal(keys, place, write.plaintext)
-        version = Version(after.current_version, now, caller.identity_id, None)
-        store.add_version(tx, caller.tenant_id, path, version, sealed.sealed, sealed.wrapped_key)
-        self._prune(tx, caller, after)
-        self._outbox.publish(tx, telling.written(caller, before, after, **told))
-        return Written(path, version.version, now)
-
-    def _change(self, tx: Session, caller: Caller, before: Secret, after: Secret) -> None:
-        store.change_secret(tx, caller.tenant_id, after)
-        if tags_of(before.metadata) != tags_of(after.metadata):
-            store.remove_tags(tx, caller.tenant_id, after.path)
-            self._tag(tx, caller, after)
-
-    def _tag(self, tx: Session, caller: Caller, secret: Secret) -> None:
-        if tags := tags_of(secret.metadata):
-            store.add_tags(tx, caller.tenant_id, secret.path, sorted(tags))
-
-    def _prune(self, tx: Session, caller: Caller, secret: Secret) -> None:
-        if secret.oldest_kept > 1:
-            store.remove_versions_before(tx, caller.tenant_id, secret.path, secret.oldest_kept)
 
     def _tell_of_access(self, caller: Caller, found: SealedVersion) -> None:
         """Where somebody listens for reads of this very secret: before the answer, which else would go untold."""
@@ -203,28 +163,6 @@ class SecretService:
         if self._outbox.is_wanted(event):
             with self._database.transaction() as tx:
                 self._outbox.publish(tx, event)
-
-    def _keys(self, caller: Caller) -> TenantKeys:
-        return self._envelope.keys_for(caller.principal.partner_id, caller.tenant_id)
-
-    def _newest_keys(self, caller: Caller) -> TenantKeys:
-        """The tenant's keys, read afresh: those at hand are older than the row they met, or than its key's removal."""
-        self._envelope.forget(caller.tenant_id)
-        return self._keys(caller)
-
-    def _with_keys(self, caller: Caller, use: Callable[[TenantKeys], Written]) -> Written:
-        """One transaction that seals; begun again, once, if a rotation has overtaken the keys it was given."""
-        try:
-            return use(self._keys(caller))
-        except UnknownKeyVersion:
-            pass
-        except ConstraintViolated as violated:
-            if violated.constraint != store.KEY_CONSTRAINT:
-                raise
-        try:
-            return use(self._newest_keys(caller))
-        except UnknownKeyVersion as unknown:
-            raise SecretUnreadable from unknown
 
     def _open(self, caller: Caller, keys: TenantKeys, found: SealedVersion) -> Plaintext:
         """The value. UnknownKeyVersion if the keys are too old, SecretUnreadable if none would open it."""
