@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scaivault.kernel.events import EventType
+from scaivault.kernel.events import WITHOUT_PATH, EventType
+from tests.http.test_rotation import generator, under
+from tests.http.test_rotation import policy as policy_of_rotation
 from tests.http.test_webhooks import SECRET, hook, receiver, worker
 from tests.receiver import Receiver
 
@@ -130,13 +132,19 @@ def test_its_table_is_what_is_told(house, ada, receiver):
     ada.delete("/v1/secrets/app/db")
     ada.post("/v1/secrets/app/db:recover")
     ada.delete("/v1/secrets/app/db?permanent=true")
-    received = receiver.await_count(15)
-    kinds = {each.event["event_type"] for each in received}
-    assert kinds == {kind for kind in ROWS if kind.startswith(("secret.", "policy."))} - {
-        "secret.expiring",
-        "secret.expired",
-    }
-    for kind in kinds:
-        always, sometimes = ROWS[kind]
-        told = [set(each.event["data"]) for each in received if each.event["event_type"] == kind]
-        assert all(always <= names <= always | sometimes for names in told), (kind, told)
+    rotating = policy_of_rotation(ada, secret_policy_id=generator(ada))
+    under(ada, "app/rotating", rotating)
+    ada.post("/v1/secrets/app/rotating:rotate")
+    by_time = {"secret.expiring", "secret.expired", "rotation.due", "rotation.overdue", "rotation.failed"}
+    wanted = set(ROWS) - by_time - {"webhook.disabled", "webhook.test"}
+    received = receiver.await_true(
+        lambda received: (
+            wanted <= {each.event["event_type"] for each in received}
+            and "destroyed_versions" in str([each.body for each in received])
+        ),
+        60,
+    )
+    for event in (each.event for each in received):
+        always, sometimes = ROWS[event["event_type"]]
+        assert always <= set(event["data"]) <= always | sometimes, event
+        assert ("path" in event) is (event["event_type"] not in WITHOUT_PATH)
