@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from urllib.parse import urlsplit
 
 from scaivault.bootstrap.base import Base, egress_of, postman_of, renewal_of, writing_of
 from scaivault.crypto.envelope import Envelope
@@ -136,7 +137,11 @@ def directory_table(settings: Settings, base: Base, tenancy: Tenancy, syncs: Syn
 def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence[Routes]:
     """Webhooks and subscriptions: who is told, and who asks."""
     addresses, hooks = (
-        Addresses(egress_of(settings), plain_http_is_allowed=settings.development),
+        Addresses(
+            egress_of(settings),
+            plain_http_is_allowed=settings.development,
+            own_host=None if settings.development else urlsplit(settings.base_url).hostname,
+        ),
         Hooks(base.webhook_secrets),
     )
     database, journal, guard, clock = base.database, base.journal, base.guard, base.clock

@@ -10,10 +10,12 @@ from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
 from scaivault.features.events import jobs as event_jobs
+from scaivault.features.events.model.webhooks import DeliveryStatus, DueDelivery, Outcome
 from scaivault.features.events.service.courier import Courier, Hearers
 from scaivault.features.events.service.dispatch import Dispatcher
 from scaivault.features.events.service.ledger import Ledger
 from scaivault.features.events.service.retention import Retention
+from scaivault.features.events.store.lanes import Lane
 from scaivault.features.generators.service.generation import GenerationService
 from scaivault.features.rotation import jobs as rotation_jobs
 from scaivault.features.rotation.service.scheduler import RotationScheduler
@@ -138,6 +140,21 @@ class _Told:
         self.base.instruments.job_failed(duty)
         self.base.log("warn", "duty_failed", failure, job=duty)
 
+    def attempted(self, lane: Lane, delivery: DueDelivery, outcome: Outcome) -> None:
+        """No address: it may have a token in it."""
+        status = DeliveryStatus.SUCCESS if outcome.is_success else DeliveryStatus.FAILED
+        self.base.instruments.webhook_attempted(lane.webhook_id, status.value, outcome.duration_ms / 1_000)
+        if not outcome.is_success:
+            self.base.log(
+                "warn",
+                "webhook_attempt_failed",
+                tenant_id=lane.tenant_id,
+                webhook_id=lane.webhook_id,
+                trouble=outcome.fault,
+                status=outcome.response_code,
+                attempt=delivery.attempts + 1,
+            )
+
 
 def scheduler_of(base: Base) -> RotationScheduler:
     """What renews secrets that are due."""
@@ -164,5 +181,5 @@ def _courier(settings: Settings, base: Base, told: _Told, on_free: Callable[[], 
         postman_of(settings, base),
         ledger,
         base.clock,
-        Hearers(base.instruments.webhook_attempted, ran, on_free),
+        Hearers(told.attempted, ran, on_free),
     )

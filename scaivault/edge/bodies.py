@@ -101,13 +101,22 @@ def validate(kind: type[Message], value: object) -> Message:
     try:
         return kind.model_validate(value)
     except ValidationError as invalid:
-        faults = invalid.errors(include_url=False, include_context=False, include_input=False)
+        faults = invalid.errors(include_url=False, include_input=False)
         raise ValidationFailed(fields={_field(fault["loc"]): _reason(fault) for fault in faults[:MAX_FAULTS]}) from None
 
 
 def _reason(fault: ErrorDetails) -> str:
-    if fault["type"] == "extra_forbidden":
-        return "there is no such field"
+    """In the words of JSON and the API: the library's name its own types, or repeat what came."""
+    context = fault.get("ctx", {})
+    match fault["type"]:
+        case "extra_forbidden":
+            return "there is no such field"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be an object"
+        case "union_tag_not_found":
+            return f"must say its {context['discriminator']}"
+        case "union_tag_invalid":
+            return f"its {context['discriminator']} must be one of {context['expected_tags']}"
     return fault["msg"].removeprefix("Value error, ")
 
 

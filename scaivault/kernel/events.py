@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.paths import SecretPath
@@ -47,11 +48,29 @@ class EventType(StrEnum):
     WEBHOOK_DISABLED = "webhook.disabled"
 
 
+# What is about no path, ever.
+WITHOUT_PATH: Final = frozenset(
+    {
+        EventType.FEDERATION_SYNC_COMPLETED,
+        EventType.FEDERATION_SYNC_FAILED,
+        EventType.POLICY_BINDING_CREATED,
+        EventType.POLICY_BINDING_DELETED,
+        EventType.POLICY_CREATED,
+        EventType.POLICY_DELETED,
+        EventType.POLICY_UPDATED,
+        EventType.WEBHOOK_DISABLED,
+    }
+)
+# What has a secret's type and tags.
+ABOUT_SECRETS: Final = frozenset(kind for kind in EventType if kind.startswith(("secret.", "rotation.")))
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened in the caller's tenant, by its doing.
 
     `secret_type` and `tags` are those of the secret it is about, for filters; they are not part of what is told.
+    `resource` names what it is about if that is no path: events of one are told in the order in which they happened.
     """
 
     kind: EventType
@@ -60,3 +79,4 @@ class Event:
     data: Mapping[str, Fact]
     secret_type: str | None = None
     tags: frozenset[str] = frozenset()
+    resource: str | None = None

@@ -79,7 +79,8 @@ class Instruments:
     def policy_violation(self, tenant: str) -> None:
         self._policy_violations.of(tenant).inc()
 
-    def webhook_attempted(self, seconds: float) -> None:
+    def webhook_attempted(self, webhook: str, status: str, seconds: float) -> None:
+        self._webhook_attempts.of(webhook, status).inc()
         self._webhook_seconds.observe(seconds)
 
     def webhook_delivered(self, webhook: str, status: str) -> None:
@@ -187,6 +188,7 @@ class Instruments:
     def make_worker_series(self) -> None:
         """Those that only a worker moves, which an API process does not show."""
         self._webhook_seconds = self._histogram(features.WEBHOOK_DELIVERY_SECONDS).of()
+        self._webhook_attempts = self._counter(features.WEBHOOK_ATTEMPTS)
         self._webhook_deliveries = self._counter(features.WEBHOOK_DELIVERIES)
         self._worker_jobs = self._counter(features.WORKER_JOBS)
         self._worker_last_success = self._gauge(features.WORKER_LAST_SUCCESS)

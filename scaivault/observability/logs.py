@@ -38,6 +38,9 @@ FIELDS = (
     "address",
     "count",
     "version",
+    "webhook_id",
+    "trouble",
+    "attempt",
 )
 _KNOWN = frozenset(FIELDS)
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}

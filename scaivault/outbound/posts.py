@@ -22,9 +22,13 @@ MOST_OF_AN_ANSWER = 65_536
 
 
 class Failure(StrEnum):
-    """Why there is no status. A refused address looks like one where nobody is: it says nothing about our network."""
+    """Why there is no status. A refused address looks like one where nobody is: it says nothing about our network.
+
+    TLS is spoken to addresses alone that may be gone to, so that its failure can have a word of its own.
+    """
 
     UNREACHABLE = "unreachable"
+    TLS_FAILED = "tls_failed"
     TIMEOUT = "timeout"
 
 
@@ -64,9 +68,8 @@ class Poster:
         try:
             status = self._send(url, body, headers, deadline)
         except (requests.RequestException, HTTPError, OSError, ValueError, VaultError) as failure:
-            seconds = time.monotonic() - started
             is_late = isinstance(failure, requests.Timeout) or time.monotonic() >= deadline
-            return Answer(None, Failure.TIMEOUT if is_late else Failure.UNREACHABLE, seconds)
+            return Answer(None, _meaning(failure, is_late=is_late), time.monotonic() - started)
         return Answer(status, None, time.monotonic() - started)
 
     def _send(self, url: str, body: bytes, headers: Mapping[str, str], deadline: float) -> int:
@@ -90,6 +93,13 @@ class Poster:
                     raise requests.Timeout
                 _read_politely(response, deadline)
                 return response.status_code
+
+
+def _meaning(failure: Exception, *, is_late: bool) -> Failure:
+    """Late first: what was cut off looks like TLS that came to an end."""
+    if is_late:
+        return Failure.TIMEOUT
+    return Failure.TLS_FAILED if isinstance(failure, requests.exceptions.SSLError) else Failure.UNREACHABLE
 
 
 def _usual_authorities() -> ssl.SSLContext:

@@ -174,7 +174,8 @@ CREATE TABLE public.events (
     secret_type text,
     tags text[] NOT NULL,
     body text NOT NULL,
-    is_dispatched boolean DEFAULT false NOT NULL
+    is_dispatched boolean DEFAULT false NOT NULL,
+    order_key text COLLATE pg_catalog."C"
 );
 
 ALTER TABLE public.events ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (
@@ -426,6 +427,7 @@ CREATE TABLE public.subscriptions (
     buffer_size integer NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    revision integer DEFAULT 1 NOT NULL,
     CONSTRAINT subscriptions_delivery_check CHECK ((delivery_type = ANY (ARRAY['polling'::text, 'webhook'::text]))),
     CONSTRAINT subscriptions_events_check CHECK ((cardinality(events) > 0)),
     CONSTRAINT subscriptions_paths_check CHECK ((cardinality(paths) > 0))
@@ -553,7 +555,9 @@ CREATE TABLE public.webhook_lanes (
     due_at timestamp with time zone,
     leased_until timestamp with time zone,
     lease text,
-    consecutive_failures integer DEFAULT 0 NOT NULL
+    consecutive_failures integer DEFAULT 0 NOT NULL,
+    last_attempt_failed boolean DEFAULT false NOT NULL,
+    last_delivery_id text COLLATE pg_catalog."C"
 );
 
 CREATE TABLE public.webhook_secrets (
@@ -585,6 +589,7 @@ CREATE TABLE public.webhooks (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     is_of_subscription boolean DEFAULT false NOT NULL,
+    revision integer DEFAULT 1 NOT NULL,
     CONSTRAINT webhooks_events_check CHECK ((cardinality(events) > 0))
 );
 

@@ -40,6 +40,7 @@ PROMISED = {
 }
 WORKERS_PROMISED = {
     "scaivault_webhook_delivery_duration_seconds": ("histogram", ""),
+    "scaivault_webhook_attempts_total": ("counter", "webhook,status"),
     "scaivault_webhook_deliveries_total": ("counter", "webhook,status"),
     "scaivault_worker_jobs_total": ("counter", "job,status"),
     "scaivault_worker_last_success_timestamp_seconds": ("gauge", "job"),
@@ -73,7 +74,7 @@ def test_a_worker_makes_its_own_besides():
     assert declared == WORKERS_PROMISED
     instruments = Instruments()
     instruments.make_worker_series()
-    instruments.webhook_attempted(0.1)
+    instruments.webhook_attempted("wh_1", "failed", 0.1)
     instruments.webhook_delivered("wh_1", "success")
     instruments.job_done("event_dispatch", 1, 1_780_000_000.0)
     instruments.job_failed("secret_expiry")

@@ -53,6 +53,15 @@ def test_what_it_shows_is_no_secret(ada, receiver):
     assert (shown.json["status"], shown.json["enabled"]) == ("active", True)
 
 
+def test_the_trail_tells_where_it_is_told(ada, receiver):
+    one = f"/v1/subscriptions/{subscribe(ada, receiver)}"
+    assert ada.patch(one, {"delivery": {"url": "https://new.example/planted-token"}}).status_code == 200
+    moved, made = (each["extra_data"] for each in ada.audit(limit=2))
+    assert made["host"] == moved["previous_host"] == f"127.0.0.1:{receiver.port}"
+    assert moved["host"] == "new.example"
+    assert "planted" not in str(ada.audit(limit=2))
+
+
 def test_to_the_webhooks_it_does_not_exist(ada, receiver):
     mine = subscribe(ada, receiver)
     one = f"/v1/webhooks/{mine}"

@@ -191,6 +191,33 @@ class TestHearing:
             assert paths(poll(lena, each)) == [f"app/{number}" for number in range(5)]
 
 
+def test_of_two_changes_of_one_revision_one_is_refused(house, ada, lena):
+    subscription = subscribe(lena)
+    seen = {"If-Match": lena.get(f"/v1/subscriptions/{subscription}").headers["ETag"]}
+    first = lena.patch(f"/v1/subscriptions/{subscription}", {"name": "first"}, headers=seen)
+    assert (first.status_code, first.headers["ETag"], first.json["revision"]) == (200, '"2"', 2)
+    for refused in (
+        lena.patch(f"/v1/subscriptions/{subscription}", {"name": "second"}, headers=seen),
+        lena.delete(f"/v1/subscriptions/{subscription}", headers=seen),
+    ):
+        assert code(refused) == (409, "version_conflict")
+    assert lena.delete(f"/v1/subscriptions/{subscription}", headers={"If-Match": '"2"'}).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        *((field, {field: None}) for field in ("name", "paths", "events", "delivery", "enabled")),
+        *((f"delivery.{field}", {"delivery": {field: None}}) for field in ("type", "buffer_size", "url", "secret")),
+    ],
+)
+def test_nothing_is_no_change_of_a_field_and_is_refused_by_its_name(ada, lena, field, change):
+    subscription = subscribe(lena)
+    refused = lena.patch(f"/v1/subscriptions/{subscription}", change)
+    assert (refused.status_code, list(refused.json["error"]["details"]["fields"])) == (422, [field])
+    assert lena.get(f"/v1/subscriptions/{subscription}").json["revision"] == 1
+
+
 class TestGaps:
     def test_what_does_not_fit_is_owned_up_to(self, house, ada, lena):
         listening = subscribe(lena, buffer_size=2)
@@ -585,8 +612,12 @@ class TestTrail:
         ]
         about = {"subscription_id": mine}
         assert told == [
-            ("subscription_create", True, {**about, "delivery": "polling", "events": sorted(CHANGES)}),
-            ("subscription_update", True, {**about, "fields": ["name"]}),
+            (
+                "subscription_create",
+                True,
+                {**about, "delivery": "polling", "host": None, "paths": ["app/**"], "events": sorted(CHANGES)},
+            ),
+            ("subscription_update", True, {**about, "fields": ["name"], "previous_host": None, "host": None}),
             (
                 "subscription_event",
                 True,

@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from scaivault.bootstrap.worker import build_worker
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Address
+from tests.house import Voice
 from tests.receiver import Receiver, answer, is_genuine, status
 
 SECRET = "planted-webhook-secret-0123456789abcdef"
@@ -62,6 +64,20 @@ def await_deliveries(voice, webhook_id, check):
         if check(found):
             return found
         waiting.wait(0.05)
+    raise AssertionError(found)
+
+
+def await_waiting(database_url, count):
+    """Until so many wait for a lock."""
+    waiting = threading.Event()
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for _ in range(600):
+            [found] = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ).fetchone()
+            if found == count:
+                return
+            waiting.wait(0.05)
     raise AssertionError(found)
 
 
@@ -268,6 +284,38 @@ class TestFilters:
         received = receiver.await_true(lambda received: set(told) <= {each.event["path"] for each in received})
         assert sorted(each.event["path"] for each in received if each.event["path"] != "last") == sorted(told)
 
+    def test_who_listens_for_a_tag_hears_that_it_is_taken_away_and_nothing_after_that(self, ada, worker, receiver):
+        hook(ada, receiver, filters={"tags": ["prod"]})
+        ada.write("app/db", metadata={"tags": ["prod"]})
+        ada.patch("/v1/secrets/app/db:metadata", {"metadata": {"tags": []}})
+        ada.patch("/v1/secrets/app/db:metadata", {"metadata": {"owner": "team:a"}})
+        ada.write("app/db", metadata={"tags": ["prod"]})
+        told = [each.event for each in receiver.await_count(3)]
+        assert [event["event_type"] for event in told] == ["secret.created", "secret.updated", "secret.updated"]
+        assert [event["data"].get("new_version") for event in told] == [None, 1, 2]
+
+    @pytest.mark.parametrize(
+        ("events", "filters", "word"),
+        [
+            (["policy.created", "webhook.disabled"], {"path_prefix": "app/"}, "path"),
+            (["policy.created"], {"tags": ["a"]}, "secret"),
+            (["policy.violation"], {"secret_type": "kv"}, "secret"),
+        ],
+    )
+    def test_what_would_never_let_anything_through_is_refused(self, ada, receiver, events, filters, word):
+        body = {"name": "hook", "url": receiver.url, "secret": SECRET, "events": events, "filters": filters}
+        webhook = hook(ada, receiver, events=events)
+        also = hook(ada, receiver, filters=filters)
+        for refused in (
+            ada.post("/v1/webhooks", body),
+            ada.patch(f"/v1/webhooks/{webhook}", {"filters": filters}),
+            ada.patch(f"/v1/webhooks/{also}", {"events": events}),
+        ):
+            assert (refused.status_code, refused.json["error"]["code"]) == (400, "invalid_webhook")
+            assert word in refused.json["error"]["details"]["fields"]["filters"]
+        assert ada.get(f"/v1/webhooks/{also}").json["events"] == sorted(EVENTS)
+        hook(ada, receiver, events=["policy.violation", *events], filters={"path_prefix": "app/"})
+
     def test_of_another_tenant_nothing_is_told(self, ada, bob, worker, receiver):
         hook(ada, receiver)
         bob.write("app/of-bob")
@@ -295,6 +343,78 @@ class TestTheAddress:
         assert ada.get(f"/v1/webhooks/{webhook}").status_code == 404
         actions = [each["action"] for each in ada.audit(limit=5)]
         assert actions == ["webhook_delete", "webhook_update", "webhook_create", "webhook_create", "policy_bind"][:5]
+
+    def test_there_are_no_more_than_a_hundred_however_many_ask_at_once(self, house, ada, receiver, database_url):
+        hook(ada, receiver)
+        with psycopg.connect(database_url) as connection:
+            connection.execute(
+                """
+                INSERT INTO webhooks (tenant_id, id, name, url, events, path_prefix, tags, is_enabled, created_by,
+                                      created_at, updated_at)
+                SELECT tenant_id, 'wh_' || number, name, url, events, path_prefix, tags, is_enabled, created_by,
+                       created_at, updated_at
+                  FROM webhooks, generate_series(1, 98) AS number
+                """
+            )
+        body = {"name": "hook", "url": receiver.url, "secret": SECRET, "events": EVENTS}
+
+        def make(_number):
+            return Voice(ada.client.application.test_client(), ada.token).post("/v1/webhooks", body).status_code
+
+        with psycopg.connect(database_url) as holder, ThreadPoolExecutor(3) as asking:
+            holder.execute("LOCK TABLE webhook_secrets IN SHARE MODE")  # nobody gets to the end of his transaction
+            made = asking.map(make, range(3))
+            await_waiting(database_url, 3)
+            holder.rollback()
+            assert sorted(made) == [201, 409, 409]
+
+    @pytest.mark.parametrize("field", ["name", "url", "secret", "events", "enabled", "previous_secret_ttl"])
+    def test_nothing_is_no_change_of_a_field_and_is_refused_by_its_name(self, ada, receiver, field):
+        webhook = hook(ada, receiver)
+        refused = ada.patch(f"/v1/webhooks/{webhook}", {"secret": SECRET + "2", field: None})
+        assert refused.status_code in {400, 422}, refused.text
+        if field != "previous_secret_ttl":  # that is told as every duration is
+            assert list(refused.json["error"]["details"]["fields"]) == [field]
+        assert ada.get(f"/v1/webhooks/{webhook}").json["revision"] == 1
+
+    def test_filters_of_null_are_none(self, ada, receiver):
+        webhook = hook(ada, receiver, filters={"tags": ["a"], "path_prefix": "app/"})
+        changed = ada.patch(f"/v1/webhooks/{webhook}", {"filters": None})
+        assert changed.json["filters"] == {"path_prefix": None, "secret_type": None, "tags": []}
+
+    def test_of_two_changes_of_one_revision_one_is_refused(self, ada, receiver):
+        webhook = hook(ada, receiver)
+        seen = ada.get(f"/v1/webhooks/{webhook}")
+        assert (seen.headers["ETag"], seen.json["revision"]) == ('"1"', 1)
+        first = ada.patch(f"/v1/webhooks/{webhook}", {"name": "first"}, headers={"If-Match": seen.headers["ETag"]})
+        assert (first.status_code, first.headers["ETag"]) == (200, '"2"')
+        for refused in (
+            ada.patch(f"/v1/webhooks/{webhook}", {"name": "second"}, headers={"If-Match": seen.headers["ETag"]}),
+            ada.delete(f"/v1/webhooks/{webhook}", headers={"If-Match": seen.headers["ETag"]}),
+        ):
+            assert (refused.status_code, refused.json["error"]["code"]) == (409, "version_conflict")
+            assert refused.json["error"]["details"] == {"current_revision": 2}
+        assert ada.get(f"/v1/webhooks/{webhook}").json["name"] == "first"
+        rolled = ada.patch(f"/v1/webhooks/{webhook}", {"secret": SECRET + "2"})
+        assert rolled.json["revision"] == 3
+        assert ada.delete(f"/v1/webhooks/{webhook}", headers={"If-Match": '"3"'}).status_code == 204
+
+    def test_the_trail_tells_where_events_go_and_which_but_nothing_that_could_be_a_token(self, ada):
+        url = "https://hooks.old.example:8443/services/planted-token?key=planted-key"
+        body = {"name": "to chat", "url": url, "secret": SECRET, "events": EVENTS, "filters": {"path_prefix": "app/"}}
+        webhook = ada.post("/v1/webhooks", body).json["id"]
+        ada.patch(f"/v1/webhooks/{webhook}", {"url": "https://new.example/planted-token", "filters": {}})
+        ada.patch(f"/v1/webhooks/{webhook}", {"name": "to mail", "secret": SECRET + "2"})
+        ada.delete(f"/v1/webhooks/{webhook}")
+        removed, renamed, moved, created = (each["extra_data"] for each in ada.audit(limit=4))
+        assert (created["name"], created["host"]) == ("to chat", "hooks.old.example:8443")
+        assert (created["path_prefix"], created["events"]) == ("app/", sorted(EVENTS))
+        assert (moved["previous_host"], moved["host"]) == ("hooks.old.example:8443", "new.example")
+        assert (moved["fields"], moved["path_prefix"]) == (["url", "filters"], None)
+        assert (renamed["previous_host"], renamed["host"]) == ("new.example", "new.example")
+        assert (renamed["fields"], renamed["name"]) == (["name", "secret"], "to mail")
+        assert (removed["host"], removed["name"]) == ("new.example", "to mail")
+        assert "planted" not in str(ada.audit(limit=10))
 
     def test_the_secret_is_in_no_answer(self, ada, receiver):
         webhook = hook(ada, receiver)
@@ -395,6 +515,33 @@ class TestDelivery:
         assert entry["identity_id"] == "system:webhooks"
         assert entry["request_id"] == received.event["request_id"]
         assert entry["extra_data"]["delivery_id"] == row["id"]
+        assert (entry["secret_path"], entry["extra_data"]["host"]) == ("app/db", f"127.0.0.1:{receiver.port}")
+
+    def test_a_receiver_that_fails_is_seen_at_its_first_attempt(self, house, ada, receiver, caplog):
+        receiver.behave = status(500)
+        webhook = hook(ada, receiver)
+        with working(house) as worker:
+            ada.write("app/db")
+            [row] = await_deliveries(ada, webhook, lambda found: found and found[0]["attempts"] == 1)
+            shown = ada.get(f"/v1/webhooks/{webhook}").json
+            assert (shown["status"], shown["consecutive_failures"]) == ("failing", 0)
+            last = shown["last_delivery"]
+            assert (last["id"], last["status"], last["response_code"]) == (row["id"], "pending", 500)
+            assert last["timestamp"] == row["last_attempt_at"]
+            [counted] = [
+                line
+                for line in worker.instruments.render("")[0].decode().splitlines()
+                if line.startswith("scaivault_webhook_attempts_total{")
+            ]
+            assert counted == f'scaivault_webhook_attempts_total{{status="failed",webhook="{webhook}"}} 1.0'
+            receiver.behave = status(200)
+            house.clock.forward(seconds=40)
+            await_deliveries(ada, webhook, lambda found: found[0]["status"] == "success")
+            assert ada.get(f"/v1/webhooks/{webhook}").json["status"] == "healthy"
+        [said] = [record for record in caplog.records if record.getMessage() == "webhook_attempt_failed"]
+        assert (said.levelname, said.tenant_id, said.webhook_id) == ("WARNING", "tnt_a", webhook)
+        assert (said.trouble, said.status, said.attempt) == ("rejected", 500, 1)
+        assert receiver.url not in str(vars(said))
 
     def test_it_is_tried_again_after_the_documented_pauses_then_given_up(self, house, ada, worker, receiver):
         receiver.behave = status(500)
@@ -428,6 +575,23 @@ class TestDelivery:
         received = receiver.await_count(4)
         told = [each.event["data"] for each in received if each.event["path"] == "app/a"]
         assert [data.get("version") or data["new_version"] for data in told] == [1, 1, 2]
+
+    def test_what_happens_to_one_policy_is_told_in_its_order(self, ada, worker, receiver):
+        hook(ada, receiver, events=["policy.created", "policy.updated", "policy.binding.created", "policy.deleted"])
+        rules = [{"path_pattern": "app/**", "permissions": ["read"]}]
+        wanted = {}
+        for name in "abc":
+            policy = ada.post("/v1/policies", {"name": name, "rules": rules}).json["id"]
+            for number in range(6):
+                ada.patch(f"/v1/policies/{policy}", {"description": str(number)})
+            ada.post(f"/v1/policies/{policy}/bindings", {"identity_type": "user", "identity_id": "user:x@a.example"})
+            ada.delete(f"/v1/policies/{policy}?force=true")
+            wanted[policy] = ["created", *["updated"] * 6, "binding.created", "deleted"]
+        received = [each.event for each in receiver.await_count(27)]
+        for policy, kinds in wanted.items():
+            told = [event for event in received if event["data"]["policy_id"] == policy]
+            assert [event["event_type"].removeprefix("policy.") for event in told] == kinds
+            assert [event["data"]["revision"] for event in told[:7]] == list(range(1, 8))
 
     def test_a_delivery_can_be_had_once_more(self, ada, worker, receiver):
         webhook = hook(ada, receiver)

@@ -66,7 +66,6 @@ NOTATIONS = [
     "224.0.0.1",
     "255.255.255.255",
 ]
-RESOLVED = {"localhost", "localhost.", "LOCALHOST"}
 
 
 @pytest.fixture
@@ -84,10 +83,40 @@ def test_nothing_is_sent_inside_in_any_notation(receiver, host):
     assert receiver.received == []
 
 
-@pytest.mark.parametrize("host", sorted(set(NOTATIONS) - RESOLVED))
-def test_a_number_that_leads_inside_is_no_webhooks_address(host):
-    with pytest.raises(InvalidWebhook):
-        Addresses(CLOSED, plain_http_is_allowed=False).check(f"https://{host}/hook")
+NAMES = ["a.localhost", "localhost.localdomain", "ip6-localhost", "127.0.0.1.", "%31%32%37.0.0.1", "vault.example."]
+
+
+@pytest.mark.parametrize("host", [*NOTATIONS, *NAMES])
+def test_a_host_that_can_not_be_gone_to_by_its_very_spelling_is_no_webhooks_address(host):
+    with pytest.raises(InvalidWebhook) as refusal:
+        Addresses(CLOSED, plain_http_is_allowed=False, own_host="vault.example").check(f"https://{host}/hook")
+    assert "host" in refusal.value.details["fields"]["url"]
+    assert host not in refusal.value.message
+
+
+def test_this_machine_is_an_address_where_it_may_be_gone_to():
+    for host in ("localhost", "127.0.0.1", "LOCALHOST."):
+        Addresses(Egress((), loopback_is_allowed=True), plain_http_is_allowed=True).check(f"http://{host}/hook")
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("http://receiver.example/", "https://"),
+        ("https:///hook", "host"),
+        ("https://user:planted@receiver.example/", "user"),
+        ("https://receiver.example/#planted", "fragment"),
+        ("https://receiver.example:0/", "port"),
+        ("https://receiver.example:99999/", "port"),
+        ("https://receiver.example/planted token", "spaces"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_and_repeats_nothing(url, word):
+    with pytest.raises(InvalidWebhook) as refusal:
+        Addresses(CLOSED, plain_http_is_allowed=False).check(url)
+    assert word in refusal.value.details["fields"]["url"]
+    assert word in refusal.value.message
+    assert "planted" not in refusal.value.message
 
 
 @pytest.mark.parametrize(
@@ -239,5 +268,15 @@ class TestTls:
         guard._allowed = (ip_network("127.0.0.1/32"),)
         poster = Poster(guard, plain_http_is_allowed=False, **tls)
         answer = poster.post(f"https://{name}:{receiver.port}/", b"{}", {})
-        assert (answer.status == 200) is arrives
+        assert (answer.status, answer.failure) == ((200, None) if arrives else (None, Failure.TLS_FAILED))
         assert len(receiver.received) == arrives
+
+    def test_a_receiver_that_speaks_no_tls_has_failed_at_it(self, receiver):
+        poster = Poster(Egress((), loopback_is_allowed=True), plain_http_is_allowed=False)
+        answer = poster.post(receiver.url.replace("http:", "https:"), b"{}", {})
+        assert (answer.status, answer.failure) == (None, Failure.TLS_FAILED)
+
+    @pytest.mark.usefixtures("bundle")
+    def test_where_nobody_may_go_tls_says_nothing(self, receiver):
+        answer = Poster(CLOSED, plain_http_is_allowed=False).post(f"https://127.0.0.1:{receiver.port}/", b"{}", {})
+        assert (answer.status, answer.failure) == (None, Failure.UNREACHABLE)

@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,8 +19,10 @@ from scaivault.features.events.model.webhooks import (
 )
 from scaivault.features.events.store import deliveries, lanes, outbox, webhooks
 from scaivault.features.events.store.deliveries import NewDelivery
+from scaivault.storage import migrate
 from scaivault.storage.database import Database
 
+FOLDER = Path(migrate.__file__).with_name("migrations")
 TENANT, HOOK = "tnt_a", "wh_a"
 NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=20)
@@ -60,9 +63,9 @@ def due(database, now=NOW, hook=HOOK):
         return deliveries.list_due(session, TENANT, hook, now, 100)
 
 
-def claim(database, lease="lease_1", now=NOW, until=LATER, without=()):
+def claim(database, lease="lease_1", now=NOW, until=LATER, **no_room):
     with database.session() as session:
-        return lanes.claim_due_lane(session, lease, now, until, list(without))
+        return lanes.claim_due_lane(session, lease, now, until, lanes.NoRoom(**no_room))
 
 
 def attempt(database, delivery, outcome):
@@ -85,6 +88,15 @@ class TestPaths:
         with database.transaction() as tx:
             deliveries.change_followers(tx, TENANT, HOOK, ["app/db"], NOW)
         assert [each.id for each in due(database)] == ["del_0000", "del_0001", "del_0003", "del_0004"]
+
+    def test_what_is_about_no_path_has_its_order_by_what_it_is_about(self, database):
+        for number in range(2):
+            queue_up(database, number, "policy:pol_a")
+        queue_up(database, 2, "policy:pol_b")
+        assert [(each.id, each.order_key) for each in due(database)] == [
+            ("del_0000", "policy:pol_a"),
+            ("del_0002", "policy:pol_b"),
+        ]
 
     def test_what_waited_for_something_that_was_forgotten_is_not(self, database):
         for number in range(3):
@@ -118,16 +130,41 @@ class TestAttempts:
         for wait, pause in zip(waits, (30, 120, 600, 1_800, 7_200), strict=True):
             assert 0.9 * pause <= wait.total_seconds() <= 1.1 * pause
         assert step_after(BAD, 5, NOW).status is DeliveryStatus.FAILED
-        assert [step_after(BAD, attempts, NOW).frees_its_path for attempts in range(6)] == [
+        assert [step_after(BAD, attempts, NOW).frees_its_key for attempts in range(6)] == [
             *[False] * 3,
             True,
             *[False] * 2,
         ]
-        assert step_after(OK, 0, NOW).frees_its_path
-        assert step_after(OK, 3, NOW).frees_its_path
-        assert not step_after(OK, 4, NOW).frees_its_path
+        assert step_after(OK, 0, NOW).frees_its_key
+        assert step_after(OK, 3, NOW).frees_its_key
+        assert not step_after(OK, 4, NOW).frees_its_key
         for code, is_success in ((199, False), (200, True), (204, True), (299, True), (302, False), (500, False)):
             assert Outcome(code, None, 1.0).is_success is is_success
+
+
+def test_what_was_attempted_before_it_was_noted_is_found_again(database, database_url):
+    for hook in ("wh_well", "wh_ill", "wh_new"):
+        add_hook(database, hook)
+    for number in range(4):
+        queue_up(database, number, f"app/{number}", "wh_well")
+    queue_up(database, 4, hook="wh_ill")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            """
+            UPDATE webhook_deliveries SET next_attempt_at = NULL, status = CASE id
+                   WHEN 'del_0000' THEN 'failed' WHEN 'del_0001' THEN 'success' WHEN 'del_0004' THEN 'failed'
+                   ELSE 'pending' END
+            """
+        )
+        connection.execute("UPDATE webhook_lanes SET consecutive_failures = 1 WHERE webhook_id = 'wh_ill'")
+        connection.execute((FOLDER / "0020_webhook_attempts_before.sql").read_text())
+        found = connection.execute("SELECT webhook_id, last_attempt_failed, last_delivery_id FROM webhook_lanes")
+        assert {row[0]: row[1:] for row in found.fetchall()} == {
+            HOOK: (False, None),
+            "wh_well": (False, "del_0001"),
+            "wh_ill": (True, "del_0004"),
+            "wh_new": (False, None),
+        }
 
 
 class TestLanes:
@@ -137,7 +174,7 @@ class TestLanes:
         assert claim(database, "lease_2") is None
         assert claim(database, "lease_2", LATER, LATER + timedelta(seconds=20)).webhook_id == HOOK
         with database.session() as session:
-            lane = lanes.Lane("ptn_a", TENANT, HOOK, "")
+            lane = lanes.Lane("ptn_a", TENANT, HOOK, "", last_attempt_failed=False)
             assert lanes.change_lease(session, TENANT, lane, "lease_1", LATER) is None
             assert lanes.change_lease(session, TENANT, lane, "lease_2", LATER).url == "https://a.example"
 
@@ -156,8 +193,19 @@ class TestLanes:
         queue_up(database, 0, hook="wh_off")
         assert claim(database) is None
         queue_up(database, 1)
-        assert claim(database, without=[TENANT]) is None
+        assert claim(database, of_tenants=[TENANT]) is None
         assert claim(database).webhook_id == HOOK
+
+    @pytest.mark.parametrize("no_room", [{"for_failing_of": [TENANT]}, {"for_any_failing": True}])
+    def test_one_that_has_failed_leaves_room_for_those_that_have_not(self, database, no_room):
+        add_hook(database, "wh_good")
+        queue_up(database, 0)
+        queue_up(database, 1, hook="wh_good")
+        with database.transaction() as tx:
+            lanes.change_attempted(tx, TENANT, HOOK, 0, "del_0000", has_failed=True)
+        assert claim(database, **no_room).webhook_id == "wh_good"
+        assert claim(database, **no_room) is None
+        assert claim(database, for_failing_of=["tnt_other"]).webhook_id == HOOK
 
     def test_one_that_somebody_holds_is_not_waited_for(self, database, database_url):
         queue_up(database, 0)

@@ -16,9 +16,15 @@ class DeliveryNotFound(NotFound):
 
 
 class InvalidWebhook(InvalidRequest):
-    """A webhook has an https:// address of a public host, without user and fragment."""
+    """A webhook has an https:// address of a public host, and filters that let something through."""
 
     code = "invalid_webhook"
+
+
+class RevisionConflict(Conflict):
+    """It has changed since; read it again."""
+
+    code = "version_conflict"
 
 
 class TooManyWebhooks(Conflict):

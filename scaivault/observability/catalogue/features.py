@@ -75,6 +75,13 @@ WEBHOOK_DELIVERY_SECONDS = Series(
     unit="seconds",
     made_by=(Maker.WORKER,),
 )
+WEBHOOK_ATTEMPTS = Series(
+    "scaivault_webhook_attempts_total",
+    Kind.COUNTER,
+    "Attempts at deliveries. One that failed is followed by others, until its delivery is given up.",
+    {"webhook": CAP, "status": OUTCOMES},
+    made_by=(Maker.WORKER,),
+)
 WEBHOOK_DELIVERIES = Series(
     "scaivault_webhook_deliveries_total",
     Kind.COUNTER,
@@ -154,6 +161,7 @@ _HERE = (
     AUDIT_APPEND_SECONDS,
     POLICY_VIOLATIONS,
     WEBHOOK_DELIVERY_SECONDS,
+    WEBHOOK_ATTEMPTS,
     WEBHOOK_DELIVERIES,
     WEBHOOK_QUEUE_DEPTH,
     WEBHOOK_OLDEST_PENDING_SECONDS,

@@ -2,6 +2,7 @@
 
 import json
 import random
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import example, given
@@ -207,10 +208,20 @@ class TestNotJson:
         assert refusal.value.__context__ is None or refusal.value.__suppress_context__
 
 
+class Card(Body):
+    kind: Literal["card"]
+
+
+class Invoice(Body):
+    kind: Literal["invoice"]
+
+
 class Order(Body):
     count: int = Field(ge=1)
     name: str = Field(max_length=5)
     lines: list[dict[str, int]] = Field(default_factory=list)
+    payment: Annotated[Card | Invoice, Field(discriminator="kind")] | None = None
+    card: Card | None = None
 
 
 class TestValidation:
@@ -234,6 +245,23 @@ class TestValidation:
         with pytest.raises(ValidationFailed) as refusal:
             validate(Order, value)
         assert list(refusal.value.details["fields"]) == fields
+
+    @pytest.mark.parametrize(
+        ("value", "field", "reason"),
+        [
+            ([], "body", "must be an object"),
+            ({"card": PLANTED}, "card", "must be an object"),
+            ({"lines": [PLANTED]}, "lines.0", "must be an object"),
+            ({"payment": PLANTED}, "payment", "must be an object"),
+            ({"payment": {}}, "payment", "must say its 'kind'"),
+            ({"payment": {"kind": PLANTED}}, "payment", "its 'kind' must be one of 'card', 'invoice'"),
+        ],
+    )
+    def test_reasons_speak_of_json_and_not_of_our_types(self, value, field, reason):
+        whole = {"count": 1, "name": "ok"} | value if isinstance(value, dict) else value
+        with pytest.raises(ValidationFailed) as refusal:
+            validate(Order, whole)
+        assert refusal.value.details["fields"] == {field: reason}
 
     def test_no_more_faults_are_told_than_can_be_read(self):
         with pytest.raises(ValidationFailed) as refusal:

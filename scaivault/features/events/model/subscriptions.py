@@ -55,7 +55,8 @@ class Subscription:
     updated_at: datetime
     url: str | None = None
     is_enabled: bool = True
-    consecutive_failures: int = 0
+    last_attempt_failed: bool = False
+    revision: int = 1
     previous_secret_expires_at: datetime | None = None
 
     @property
@@ -66,7 +67,7 @@ class Subscription:
     def status(self) -> SubscriptionStatus:
         if not self.is_enabled:
             return SubscriptionStatus.DISABLED
-        return SubscriptionStatus.FAILING if self.consecutive_failures else SubscriptionStatus.ACTIVE
+        return SubscriptionStatus.FAILING if self.last_attempt_failed else SubscriptionStatus.ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

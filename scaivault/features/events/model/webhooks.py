@@ -8,14 +8,14 @@ from enum import StrEnum
 from random import SystemRandom
 from typing import Final
 
-from scaivault.kernel.events import Event, Fact
+from scaivault.kernel.events import ABOUT_SECRETS, WITHOUT_PATH, Event, Fact
 from scaivault.kernel.globs import Glob
 
 MOST_WEBHOOKS: Final = 100
 KEPT: Final = timedelta(days=7)
 RETRIES: Final = tuple(timedelta(seconds=each) for each in (30, 120, 600, 1_800, 7_200))
-# What follows on the same path waits behind an attempt that failed, but not behind the long pauses: a receiver that has
-# been away for a quarter of an hour is better served by what is new.
+# What follows on the same path (or other key of order) waits behind an attempt that failed, but not behind the long
+# pauses: a receiver that has been away for a quarter of an hour is better served by what is new.
 ORDERED_ATTEMPTS: Final = 4
 FAILURES_THAT_DISABLE: Final = 50
 PREVIOUS_SECRET_TTL: Final = timedelta(hours=24)
@@ -29,7 +29,7 @@ class DeliveryStatus(StrEnum):
 
 
 class WebhookStatus(StrEnum):
-    """`failing`: its last delivery failed for good. `disabled`: nothing is sent until it is enabled again."""
+    """`failing`: its last attempt failed. `disabled`: nothing is sent until it is enabled again."""
 
     HEALTHY = "healthy"
     FAILING = "failing"
@@ -37,9 +37,13 @@ class WebhookStatus(StrEnum):
 
 
 class Trouble(StrEnum):
-    """Why there was no answer. Nothing finer, which would tell a tenant about our network."""
+    """Why there was no answer. Nothing finer, which would tell a tenant about our network.
+
+    `tls_failed` is of a receiver that was reached: its certificate, or what it speaks.
+    """
 
     UNREACHABLE = "unreachable"
+    TLS_FAILED = "tls_failed"
     TIMEOUT = "timeout"
 
 
@@ -53,8 +57,17 @@ class Interest:
     tags: Sequence[str]
     paths: Sequence[Glob] = ()
 
+    @property
+    def why_deaf(self) -> str | None:
+        """Why no event could ever pass, where none of those that are listened for could."""
+        if self.path_prefix and WITHOUT_PATH.issuperset(self.events):
+            return "path_prefix lets none of these events through: they are about no path"
+        if (self.tags or self.secret_type is not None) and ABOUT_SECRETS.isdisjoint(self.events):
+            return "tags and secret_type let none of these events through: they are about no secret"
+        return None
+
     def covers(self, event_type: str, path: str | None, secret_type: str | None, tags: frozenset[str]) -> bool:
-        """Whether an event is meant. A filter on secrets lets through only what is about one; of `tags` one will do."""
+        """Whether an event is meant. A filter lets through only what has what it looks at; of `tags` one will do."""
         return (
             event_type in self.events
             and (not self.path_prefix or (path is not None and path.startswith(self.path_prefix)))
@@ -80,6 +93,8 @@ class Webhook:
     created_at: datetime
     updated_at: datetime
     consecutive_failures: int = 0
+    last_attempt_failed: bool = False
+    revision: int = 1
     previous_secret_expires_at: datetime | None = None
 
     @property
@@ -90,7 +105,7 @@ class Webhook:
     def status(self) -> WebhookStatus:
         if not self.is_enabled:
             return WebhookStatus.DISABLED
-        return WebhookStatus.FAILING if self.consecutive_failures else WebhookStatus.HEALTHY
+        return WebhookStatus.FAILING if self.last_attempt_failed else WebhookStatus.HEALTHY
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event in the outbox."""
+    """An event in the outbox. Those of one `order_key`, or without one of one path, are told one after the other."""
 
     id: str
     event_type: str
@@ -124,6 +139,7 @@ class StoredEvent:
     secret_type: str | None
     tags: Sequence[str]
     body: str
+    order_key: str | None = None
 
     @classmethod
     def of(cls, event_id: str, event: Event, now: datetime) -> "StoredEvent":
@@ -138,6 +154,7 @@ class StoredEvent:
             event.secret_type,
             sorted(event.tags),
             body,
+            event.resource,
         )
 
 
@@ -167,6 +184,7 @@ class DueDelivery:
     event_type: str
     request_id: str
     path: str | None
+    order_key: str | None
     attempts: int
     body: str = field(repr=False)
 
@@ -178,6 +196,11 @@ class Outcome:
     response_code: int | None
     trouble: Trouble | None
     duration_ms: float
+
+    @property
+    def fault(self) -> str:
+        """In one word, why it is no success."""
+        return "rejected" if self.trouble is None else self.trouble.value
 
     @property
     def is_success(self) -> bool:
@@ -214,7 +237,7 @@ class Step:
     next_attempt_at: datetime | None
 
     @property
-    def frees_its_path(self) -> bool:
+    def frees_its_key(self) -> bool:
         """Whether what waits behind it may go now; once, when it ends or when it has been waited for long enough."""
         has_ended = self.status is not DeliveryStatus.PENDING
         return self.attempts == ORDERED_ATTEMPTS or (has_ended and self.attempts < ORDERED_ATTEMPTS)

@@ -5,10 +5,12 @@ from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.features.events.errors import (
     DeliveryNotFound,
     InvalidWebhook,
+    RevisionConflict,
     TestsAreBusy,
     TooManyWebhooks,
     WebhookNotFound,
 )
+from scaivault.features.events.model.webhooks import Webhook
 from scaivault.features.events.routes.messages import (
     DeliveriesQuery,
     DeliveryPage,
@@ -43,17 +45,19 @@ class WebhookRoutes:
         cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
         return WebhookPage(webhooks=[WebhookReply.of(each) for each in shown], cursor=cursor, has_more=has_more)
 
-    def create(self, caller: Caller, body: WebhookBody) -> WebhookReply:
-        return WebhookReply.of(self._webhooks.create(caller, body.to_model(), plaintext(body.secret)))
+    def create(self, caller: Caller, body: WebhookBody) -> Answer:
+        return _answer(self._webhooks.create(caller, body.to_model(), plaintext(body.secret)), 201)
 
-    def show(self, caller: Caller, webhook_id: str) -> WebhookDetailReply:
-        return WebhookDetailReply.of_detail(self._webhooks.show(caller, webhook_id))
+    def show(self, caller: Caller, webhook_id: str) -> Answer:
+        detail = self._webhooks.show(caller, webhook_id)
+        return Answer(WebhookDetailReply.of_detail(detail), headers=_etag(detail.webhook))
 
-    def change(self, caller: Caller, webhook_id: str, body: WebhookChangeBody) -> WebhookReply:
-        return WebhookReply.of(self._webhooks.change(caller, webhook_id, body.to_model(), body.new_secret()))
+    def change(self, caller: Caller, webhook_id: str, body: WebhookChangeBody, if_match: int | None) -> Answer:
+        draft, secret = body.to_model(), body.new_secret()
+        return _answer(self._webhooks.change(caller, webhook_id, draft, secret, expected=if_match))
 
-    def delete(self, caller: Caller, webhook_id: str) -> Answer:
-        self._webhooks.delete(caller, webhook_id)
+    def delete(self, caller: Caller, webhook_id: str, if_match: int | None) -> Answer:
+        self._webhooks.delete(caller, webhook_id, expected=if_match)
         return Answer(None, 204)
 
     def test(self, caller: Caller, webhook_id: str) -> TestReply:
@@ -79,6 +83,15 @@ class WebhookRoutes:
 
     def redeliver(self, caller: Caller, webhook_id: str, delivery_id: str) -> DeliveryReply:
         return DeliveryReply.of(self._webhooks.redeliver(caller, webhook_id, delivery_id))
+
+
+def _answer(webhook: Webhook, status: int = 200) -> Answer:
+    """The webhook, its revision as its ETag."""
+    return Answer(WebhookReply.of(webhook), status, _etag(webhook))
+
+
+def _etag(webhook: Webhook) -> dict[str, str]:
+    return {"ETag": f'"{webhook.revision}"'}
 
 
 def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> Routes:
@@ -127,7 +140,8 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             limit=RateCategory.WEBHOOK,
             body=WebhookChangeBody,
             reply=WebhookReply,
-            errors=(WebhookNotFound, InvalidWebhook, InvalidPath, InvalidDuration),
+            takes_if_match=True,
+            errors=(WebhookNotFound, RevisionConflict, InvalidWebhook, InvalidPath, InvalidDuration),
         ),
         Route(
             "DELETE",
@@ -137,7 +151,8 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             Scope.ADMIN,
             limit=RateCategory.WEBHOOK,
             status=204,
-            errors=(WebhookNotFound,),
+            takes_if_match=True,
+            errors=(WebhookNotFound, RevisionConflict),
         ),
         Route(
             "POST",

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from scaivault.edge.messages import IN_DIGITS, Body, Duration, Name, Page, PageReply, Query, Reply, Timestamp
 from scaivault.features.events.model.subscriptions import (
@@ -24,6 +24,7 @@ from scaivault.features.events.routes.messages import (
     Secret,
     Url,
     WebhookFilters,
+    check_rollover,
     plaintext,
 )
 from scaivault.features.events.service.hooks import NewSecret
@@ -31,8 +32,6 @@ from scaivault.features.events.service.polling import Heard, Question
 from scaivault.kernel.events import EventType
 from scaivault.kernel.globs import Glob
 from scaivault.kernel.plaintext import Plaintext
-
-MOST_TTL = timedelta(days=7)
 
 
 def _glob(text: str) -> str:
@@ -68,19 +67,24 @@ class WebhookDelivery(Body):
 class DeliveryChange(Body):
     """What is given replaces what is there; the kind of delivery stays. `previous_secret_ttl` goes with a `secret`."""
 
-    type: Annotated[DeliveryType, Field(strict=False)] | None = None
-    buffer_size: BufferSize | None = None
-    url: Url | None = None
-    secret: Secret | None = None
-    previous_secret_ttl: Duration | None = None
+    type: Annotated[DeliveryType, Field(strict=False)] = Field(default_factory=lambda: DeliveryType.POLLING)
+    buffer_size: BufferSize = Field(default_factory=int)
+    url: Url = Field(default_factory=str)
+    secret: Secret = Field(default_factory=lambda: SecretStr(""))
+    previous_secret_ttl: Duration = Field(default_factory=lambda: PREVIOUS_SECRET_TTL)
 
     @model_validator(mode="after")
     def _is_sound(self) -> "DeliveryChange":
-        if self.previous_secret_ttl is not None and self.secret is None:
-            raise ValueError("previous_secret_ttl goes with a new secret")
-        if self.previous_secret_ttl is not None and self.previous_secret_ttl > MOST_TTL:
-            raise ValueError("previous_secret_ttl is at most 7d")
+        check_rollover(self.model_fields_set, self.previous_secret_ttl)
         return self
+
+    def to_model(self) -> Wish:
+        given = self.model_fields_set
+        return Wish(
+            delivery_type=self.type if "type" in given else None,
+            url=self.url if "url" in given else None,
+            buffer_size=self.buffer_size if "buffer_size" in given else None,
+        )
 
 
 class SubscriptionBody(Body):
@@ -96,21 +100,25 @@ class SubscriptionBody(Body):
             wished = Wish(delivery_type=kind, url=delivery.url)
         else:
             wished = Wish(delivery_type=kind, buffer_size=delivery.buffer_size)
-        return _wish(self.name, self.paths, self.events, self.filters, wished)
+        return _wish(self.name, self.paths, self.events, self.filters, wished, filters_are_given=True)
 
     def secret(self) -> Plaintext | None:
         return plaintext(self.delivery.secret) if isinstance(self.delivery, WebhookDelivery) else None
 
 
 class SubscriptionChangeBody(Body):
-    """What is given replaces what is there; filters as a whole. `enabled` is for what is delivered to a webhook."""
+    """What is given replaces what is there; filters as a whole, and null is without any. What is left out stays.
 
-    name: Name | None = None
-    paths: Paths | None = None
-    events: Kinds | None = None
-    delivery: DeliveryChange | None = None
-    filters: WebhookFilters | None = None
-    enabled: bool | None = None
+    `enabled` is for what is delivered to a webhook.
+    """
+
+    # By factory: the schema shows no default then, and there is none.
+    name: Name = Field(default_factory=str)
+    paths: Paths = Field(default_factory=list)
+    events: Kinds = Field(default_factory=list)
+    delivery: DeliveryChange = Field(default_factory=DeliveryChange)
+    filters: WebhookFilters | None = Field(default_factory=lambda: None)
+    enabled: bool = Field(default_factory=bool)
 
     @model_validator(mode="after")
     def _is_sound(self) -> "SubscriptionChangeBody":
@@ -119,25 +127,22 @@ class SubscriptionChangeBody(Body):
         return self
 
     def to_model(self) -> Wish:
-        delivery = self.delivery or DeliveryChange()
+        given = self.model_fields_set
+        delivery = self.delivery.to_model()
         return _wish(
-            self.name,
-            self.paths,
-            self.events,
+            self.name if "name" in given else None,
+            self.paths if "paths" in given else None,
+            self.events if "events" in given else None,
             self.filters,
-            Wish(
-                delivery_type=delivery.type,
-                url=delivery.url,
-                buffer_size=delivery.buffer_size,
-                is_enabled=self.enabled,
-            ),
+            replace(delivery, is_enabled=self.enabled if "enabled" in given else None),
+            filters_are_given="filters" in given,
         )
 
     def new_secret(self) -> NewSecret | None:
         delivery = self.delivery
-        if delivery is None or delivery.secret is None:
+        if "secret" not in delivery.model_fields_set:
             return None
-        return NewSecret(plaintext(delivery.secret), delivery.previous_secret_ttl or PREVIOUS_SECRET_TTL)
+        return NewSecret(plaintext(delivery.secret), delivery.previous_secret_ttl)
 
 
 class SubscriptionsQuery(Page):
@@ -178,6 +183,7 @@ class SubscriptionReply(Reply):
     delivery: MeansReply
     enabled: bool
     status: SubscriptionStatus
+    revision: int
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -200,6 +206,7 @@ class SubscriptionReply(Reply):
             ),
             enabled=found.is_enabled,
             status=found.status,
+            revision=found.revision,
             created_at=found.created_at,
             updated_at=found.updated_at,
         )
@@ -247,6 +254,8 @@ def _wish(
     events: Sequence[EventType] | None,
     filters: WebhookFilters | None,
     delivery: Wish,
+    *,
+    filters_are_given: bool,
 ) -> Wish:
     given = filters or WebhookFilters()
     return Wish(
@@ -256,7 +265,7 @@ def _wish(
         path_prefix=given.path_prefix,
         secret_type=given.secret_type,
         tags=None if given.tags is None else sorted(set(given.tags)),
-        filters_are_given=filters is not None,
+        filters_are_given=filters_are_given,
         delivery_type=delivery.delivery_type,
         url=delivery.url,
         buffer_size=delivery.buffer_size,

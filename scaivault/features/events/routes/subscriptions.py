@@ -4,10 +4,12 @@ from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.features.events.errors import (
     InvalidWebhook,
+    RevisionConflict,
     SubscriptionNotFound,
     TooManySubscriptions,
     TooManyWait,
 )
+from scaivault.features.events.model.subscriptions import Subscription
 from scaivault.features.events.routes.subscription_messages import (
     AckBody,
     AckReply,
@@ -43,19 +45,20 @@ class SubscriptionRoutes:
             subscriptions=[SubscriptionReply.of(each) for each in shown], cursor=cursor, has_more=has_more
         )
 
-    def create(self, caller: Caller, body: SubscriptionBody) -> SubscriptionReply:
-        return SubscriptionReply.of(self._subscriptions.create(caller, body.to_model(), body.secret()))
+    def create(self, caller: Caller, body: SubscriptionBody) -> Answer:
+        return _answer(self._subscriptions.create(caller, body.to_model(), body.secret()), 201)
 
-    def show(self, caller: Caller, subscription_id: str) -> SubscriptionReply:
-        return SubscriptionReply.of(self._subscriptions.show(caller, subscription_id))
+    def show(self, caller: Caller, subscription_id: str) -> Answer:
+        return _answer(self._subscriptions.show(caller, subscription_id))
 
-    def change(self, caller: Caller, subscription_id: str, body: SubscriptionChangeBody) -> SubscriptionReply:
-        return SubscriptionReply.of(
-            self._subscriptions.change(caller, subscription_id, body.to_model(), body.new_secret())
-        )
+    def change(
+        self, caller: Caller, subscription_id: str, body: SubscriptionChangeBody, if_match: int | None
+    ) -> Answer:
+        wish, secret = body.to_model(), body.new_secret()
+        return _answer(self._subscriptions.change(caller, subscription_id, wish, secret, expected=if_match))
 
-    def delete(self, caller: Caller, subscription_id: str) -> Answer:
-        self._subscriptions.delete(caller, subscription_id)
+    def delete(self, caller: Caller, subscription_id: str, if_match: int | None) -> Answer:
+        self._subscriptions.delete(caller, subscription_id, expected=if_match)
         return Answer(None, 204)
 
     def poll(self, caller: Caller, subscription_id: str, query: PollQuery, again: Reentry) -> PollReply:
@@ -63,6 +66,11 @@ class SubscriptionRoutes:
 
     def acknowledge(self, caller: Caller, subscription_id: str, body: AckBody) -> AckReply:
         return AckReply(acknowledged=self._polls.acknowledge(caller, subscription_id, body.event_ids))
+
+
+def _answer(found: Subscription, status: int = 200) -> Answer:
+    """The subscription, its revision as its ETag."""
+    return Answer(SubscriptionReply.of(found), status, {"ETag": f'"{found.revision}"'})
 
 
 def routes(subscriptions: SubscriptionService, polls: PollService, cursors: Cursors) -> Routes:
@@ -111,7 +119,8 @@ def routes(subscriptions: SubscriptionService, polls: PollService, cursors: Curs
             limit=RateCategory.SUBSCRIPTION,
             body=SubscriptionChangeBody,
             reply=SubscriptionReply,
-            errors=(SubscriptionNotFound, InvalidWebhook, InvalidGlob, InvalidPath, InvalidDuration),
+            takes_if_match=True,
+            errors=(SubscriptionNotFound, RevisionConflict, InvalidWebhook, InvalidGlob, InvalidPath, InvalidDuration),
         ),
         Route(
             "DELETE",
@@ -121,7 +130,8 @@ def routes(subscriptions: SubscriptionService, polls: PollService, cursors: Curs
             Scope.SUBSCRIPTIONS_WRITE,
             limit=RateCategory.SUBSCRIPTION,
             status=204,
-            errors=(SubscriptionNotFound,),
+            takes_if_match=True,
+            errors=(SubscriptionNotFound, RevisionConflict),
         ),
         Route(
             "GET",

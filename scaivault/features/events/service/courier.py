@@ -15,13 +15,17 @@ from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import SigningSecrets, WebhookSecrets
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
-from scaivault.features.events.store.lanes import Lane
+from scaivault.features.events.store.lanes import Lane, NoRoom
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.ports import Clock
 from scaivault.storage.database import Database, Session
 
 MOST_LANES = 32
 MOST_LANES_OF_A_TENANT = 8
+# Of those, lanes whose last attempt failed: a receiver that hangs has its place for 10 s at a time, and whoever answers
+# must find one beside it.
+MOST_FAILING_LANES = 16
+MOST_FAILING_LANES_OF_A_TENANT = 4
 MOST_AT_ONCE = 8
 ROUND = 32
 # No attempt is begun later in a round, so that one takes at most this and an attempt's 10 s, well within a lease.
@@ -36,11 +40,16 @@ class OnRun(Protocol):
         """Hear of a lane that was worked on, and of what kept it from being so."""
 
 
+class OnAttempt(Protocol):
+    def __call__(self, lane: Lane, delivery: DueDelivery, outcome: Outcome) -> None:
+        """Hear of an attempt that was made, before it is written down."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hearers:
     """Who is told of what."""
 
-    on_attempt: Callable[[float], None]
+    on_attempt: OnAttempt
     on_run: OnRun
     on_free: Callable[[], None]
 
@@ -69,22 +78,24 @@ class Courier:
         self._hearers = hearers
         self._turn = threading.Lock()
         self._running: Counter[str] = Counter()
+        self._failing: Counter[str] = Counter()
         self._stopping = threading.Event()
         self._runners = ThreadPoolExecutor(MOST_LANES, thread_name_prefix="lane")
 
     def run(self) -> int:
         """Begin with a lane that is due, if there is room for one; how many were begun."""
         with self._turn:
-            full = [tenant_id for tenant_id, lanes_ in self._running.items() if lanes_ >= MOST_LANES_OF_A_TENANT]
+            no_room = self._no_room()
             if self._running.total() >= MOST_LANES or self._stopping.is_set():
                 return 0
         lease, now = new_id("lease"), self._clock.now()
         with self._database.session() as session:
-            lane = lanes.claim_due_lane(session, lease, now, now + LEASE, full)
+            lane = lanes.claim_due_lane(session, lease, now, now + LEASE, no_room)
         if lane is None:
             return 0
         with self._turn:
             self._running[lane.tenant_id] += 1
+            self._failing[lane.tenant_id] += lane.last_attempt_failed
         self._runners.submit(self._run_lane, lane, lease)
         return 1
 
@@ -105,9 +116,18 @@ class Courier:
             failure = stopped
         with self._turn:
             self._running[lane.tenant_id] -= 1
+            self._failing[lane.tenant_id] -= lane.last_attempt_failed
             self._running += Counter()  # drops what has come to nothing
+            self._failing += Counter()
         self._hearers.on_run(failure)
         self._hearers.on_free()
+
+    def _no_room(self) -> NoRoom:
+        return NoRoom(
+            [tenant_id for tenant_id, running in self._running.items() if running >= MOST_LANES_OF_A_TENANT],
+            [tenant_id for tenant_id, failing in self._failing.items() if failing >= MOST_FAILING_LANES_OF_A_TENANT],
+            for_any_failing=self._failing.total() >= MOST_FAILING_LANES,
+        )
 
     def _work(self, lane: Lane, lease: str) -> None:
         end = time.monotonic() + TENURE_SECONDS
@@ -136,15 +156,14 @@ class Courier:
         """Attempts at these, as many as are begun in a round's time."""
         last_start = time.monotonic() + ROUND_SECONDS
 
-        def attempt(delivery: DueDelivery) -> Outcome | None:
+        def attempt(delivery: DueDelivery) -> Attempt | None:
             if time.monotonic() > last_start:
                 return None
             outcome = self._postman.attempt(lane.url, secrets, delivery)
-            self._hearers.on_attempt(outcome.duration_ms / 1_000)
-            return outcome
+            self._hearers.on_attempt(lane, delivery, outcome)
+            return Attempt(delivery, outcome, time.monotonic())
 
-        outcomes = senders.map(attempt, batch)
-        return [Attempt(delivery, outcome) for delivery, outcome in zip(batch, outcomes, strict=True) if outcome]
+        return [made for made in senders.map(attempt, batch) if made is not None]
 
     def _release(self, lane: Lane, lease: str, not_before: datetime | None) -> None:
         with self._database.transaction() as tx:

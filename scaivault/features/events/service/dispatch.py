@@ -162,11 +162,11 @@ def _planned(heard: Sequence[_Heard]) -> Iterator[NewDelivery]:
         for listener in hearers:
             if listener.reach is not None:
                 continue
-            place = (event.tenant_id, listener.id, event.path or "")
-            may_go = event.path is None or place not in taken
+            place = (event.tenant_id, listener.id, event.order_key or "")
+            may_go = event.order_key is None or place not in taken
             taken.add(place)
             yield NewDelivery(
-                event.tenant_id, listener.id, new_id("del"), event.id, event.sequence, event.path, may_go=may_go
+                event.tenant_id, listener.id, new_id("del"), event.id, event.sequence, event.order_key, may_go=may_go
             )
 
 

@@ -25,6 +25,14 @@ class NewSecret:
     previous_ttl: timedelta = PREVIOUS_SECRET_TTL
 
 
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A new secret, and what it is sealed with."""
+
+    keys: TenantKeys
+    secret: NewSecret
+
+
 class Hooks:
     """Steps of transactions that administer webhooks. Who may is the services' to say, and to record."""
 
@@ -45,9 +53,11 @@ class Hooks:
     def change(self, tx: Session, tenant_id: str, webhook_id: str, draft: Draft, now: datetime) -> None:
         """What the draft names. To enable it forgets its failures and lets what has waited in its queue go."""
         store.change_webhook(tx, tenant_id, webhook_id, draft, now)
+        if draft.url is not None:
+            lanes.change_unfailed(tx, tenant_id, webhook_id)
         if draft.is_enabled:
-            lanes.change_failures(tx, tenant_id, webhook_id, 0)
+            lanes.change_forgiven(tx, tenant_id, webhook_id)
             lanes.change_due(tx, [tenant_id], [webhook_id], now)
 
-    def replace_secret(self, tx: Session, keys: TenantKeys, webhook_id: str, secret: NewSecret, now: datetime) -> None:
-        self._secrets.replace(tx, keys, webhook_id, secret.secret, now + secret.previous_ttl)
+    def replace_secret(self, tx: Session, webhook_id: str, new: Replacement, now: datetime) -> None:
+        self._secrets.replace(tx, new.keys, webhook_id, new.secret.secret, now + new.secret.previous_ttl)

@@ -16,6 +16,7 @@ from scaivault.features.events.model.webhooks import (
     Step,
     step_after,
 )
+from scaivault.features.events.service.addresses import host_of
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
@@ -24,6 +25,7 @@ from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.events import Event, EventType, Fact
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Journal, Outbox
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
@@ -36,10 +38,11 @@ OnDelivered = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A delivery that was tried, and how that went."""
+    """A delivery that was tried, and how that went; `ended` orders the attempts of one round."""
 
     delivery: DueDelivery
     outcome: Outcome
+    ended: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +70,14 @@ class Ledger:
 
     def note(self, lane: Lane, attempts: Sequence[Attempt]) -> None:
         """Write them down. An attempt that another worker has overtaken is not: that one's word holds."""
-        now = self._clock.now()
+        now, in_order = self._clock.now(), sorted(attempts, key=lambda attempt: attempt.ended)
         self._outbox.catch_up()
         with self._database.transaction() as tx:
             failures = lanes.claim_lane(tx, lane.tenant_id, lane.webhook_id)
             if failures is None:
                 return  # deleted meanwhile, and its deliveries with it
-            noted = [each for attempt in attempts if (each := self._note_one(tx, lane, attempt, now)) is not None]
-            freed = sorted({each.attempt.delivery.path or "" for each in noted if each.step.frees_its_path} - {""})
+            noted = [each for attempt in in_order if (each := self._note_one(tx, lane, attempt, now)) is not None]
+            freed = sorted({each.attempt.delivery.order_key or "" for each in noted if each.step.frees_its_key} - {""})
             if freed:
                 queue.change_followers(tx, lane.tenant_id, lane.webhook_id, freed, now)
             _add_statistics(tx, lane, noted, now)
@@ -99,15 +102,24 @@ class Ledger:
                 failures = 0
             elif each.step.status is DeliveryStatus.FAILED:
                 failures += 1
-        if failures != before:
-            lanes.change_failures(tx, lane.tenant_id, lane.webhook_id, failures)
+        if noted:
+            last = noted[-1].attempt
+            has_failed, delivery_id = not last.outcome.is_success, last.delivery.id
+            lanes.change_attempted(tx, lane.tenant_id, lane.webhook_id, failures, delivery_id, has_failed=has_failed)
         if failures >= FAILURES_THAT_DISABLE and store.change_disabled(tx, lane.tenant_id, lane.webhook_id, now):
             caller = worker_of(lane, now)
             data: dict[str, Fact] = {"webhook_id": lane.webhook_id, "consecutive_failures": failures}
-            self._outbox.publish(tx, Event(EventType.WEBHOOK_DISABLED, caller, None, data))
-            self._journal.record(
-                tx, Entry.of(Action.WEBHOOK_UPDATE, caller, webhook_id=lane.webhook_id, disabled_after=failures)
+            self._outbox.publish(
+                tx, Event(EventType.WEBHOOK_DISABLED, caller, None, data, resource=f"webhook:{lane.webhook_id}")
             )
+            entry = Entry.of(
+                Action.WEBHOOK_UPDATE,
+                caller,
+                webhook_id=lane.webhook_id,
+                host=host_of(lane.url),
+                disabled_after=failures,
+            )
+            self._journal.record(tx, entry)
             epochs.move(tx, lane.tenant_id)
 
 
@@ -126,8 +138,10 @@ def _entry(lane: Lane, delivery: DueDelivery, outcome: Outcome, step: Step, now:
     return Entry.of(
         Action.WEBHOOK_DELIVERY,
         caller,
+        None if delivery.path is None else SecretPath(delivery.path),
         success=outcome.is_success,
         webhook_id=lane.webhook_id,
+        host=host_of(lane.url),
         delivery_id=delivery.id,
         event_id=delivery.event_id,
         event_type=delivery.event_type,

@@ -6,7 +6,11 @@ from scaivault.kernel.ports import Clock
 from scaivault.outbound.posts import Failure, Poster
 
 USER_AGENT = "ScaiVault-Webhook/1.0"
-_TROUBLES = {Failure.UNREACHABLE: Trouble.UNREACHABLE, Failure.TIMEOUT: Trouble.TIMEOUT}
+_TROUBLES = {
+    Failure.UNREACHABLE: Trouble.UNREACHABLE,
+    Failure.TLS_FAILED: Trouble.TLS_FAILED,
+    Failure.TIMEOUT: Trouble.TIMEOUT,
+}
 
 
 class Postman:

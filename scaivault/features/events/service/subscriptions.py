@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from scaivault.crypto.keys import TenantKeys
-from scaivault.features.events.errors import SubscriptionNotFound, TooManySubscriptions
+from scaivault.features.events.errors import RevisionConflict, SubscriptionNotFound, TooManySubscriptions
 from scaivault.features.events.model.subscriptions import (
     DEFAULT_BUFFER,
     MOST_OF_AN_OWNER,
@@ -15,8 +15,8 @@ from scaivault.features.events.model.subscriptions import (
     Wish,
 )
 from scaivault.features.events.model.webhooks import Draft, Webhook
-from scaivault.features.events.service.addresses import Addresses
-from scaivault.features.events.service.hooks import Hooks, NewSecret
+from scaivault.features.events.service.addresses import Addresses, host_of
+from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacement
 from scaivault.features.events.store import buffers, lanes, webhooks
 from scaivault.features.events.store import subscriptions as store
 from scaivault.kernel.caller import Caller, Scope
@@ -77,26 +77,31 @@ class SubscriptionService:
         self._guard.require_scope(caller, Scope.SUBSCRIPTIONS_READ)
         return self._find_alone(caller, subscription_id)
 
-    def change(self, caller: Caller, subscription_id: str, wish: Wish, secret: NewSecret | None) -> Subscription:
-        """What is wished. SubscriptionNotFound, InvalidWebhook; InvalidRequest for what its delivery has not."""
+    def change(
+        self, caller: Caller, subscription_id: str, wish: Wish, secret: NewSecret | None, *, expected: int | None
+    ) -> Subscription:
+        """What is wished. SubscriptionNotFound, InvalidWebhook; InvalidRequest for what its delivery has not.
+
+        RevisionConflict unless it is in the `expected` revision still, if one is given.
+        """
         self._guard.require_scope(caller, Scope.SUBSCRIPTIONS_WRITE)
         before = self._find_alone(caller, subscription_id)
         _refuse_other_kind(before, wish, secret)
         self._check(caller, wish, is_webhook=not before.is_polled)
         if secret is None:
-            changed = self._change(caller, before, wish, None, None)
+            changed = self._change(caller, subscription_id, wish, expected, None)
         else:
-            changed = self._hooks.with_keys(caller, lambda keys: self._change(caller, before, wish, secret, keys))
+            changed = self._hooks.with_keys(
+                caller, lambda keys: self._change(caller, subscription_id, wish, expected, Replacement(keys, secret))
+            )
         self._settle()
         return changed
 
-    def delete(self, caller: Caller, subscription_id: str) -> None:
-        """Tell it nothing any more, not even what has waited. SubscriptionNotFound."""
+    def delete(self, caller: Caller, subscription_id: str, *, expected: int | None) -> None:
+        """Tell it nothing any more, not even what has waited. SubscriptionNotFound, RevisionConflict."""
         self._guard.require_scope(caller, Scope.SUBSCRIPTIONS_WRITE)
         with self._journal.operation(Action.SUBSCRIPTION_DELETE, caller) as tx:
-            lanes.claim_lane(tx, caller.tenant_id, subscription_id)  # first, as everybody does who touches both
-            if store.claim_subscription(tx, caller.tenant_id, subscription_id, _whose(caller)) is None:
-                raise SubscriptionNotFound
+            self._claim(tx, caller, subscription_id, expected)
             store.remove_subscription(tx, caller.tenant_id, subscription_id)
             webhooks.remove_webhook(tx, caller.tenant_id, subscription_id)
             self._journal.record(tx, Entry.of(Action.SUBSCRIPTION_DELETE, caller, subscription_id=subscription_id))
@@ -123,6 +128,7 @@ class SubscriptionService:
     def _add(self, caller: Caller, fresh: Subscription, secret: Plaintext | None, keys: TenantKeys | None) -> None:
         principal = caller.principal
         with self._journal.operation(Action.SUBSCRIPTION_CREATE, caller) as tx:
+            webhooks.claim_listeners(tx, caller.tenant_id)  # else two could both be the last that fits
             of_tenant, of_owner = store.count_subscriptions(tx, caller.tenant_id, caller.identity_id)
             if of_tenant >= MOST_SUBSCRIPTIONS or of_owner >= MOST_OF_AN_OWNER:
                 raise TooManySubscriptions
@@ -138,6 +144,8 @@ class SubscriptionService:
                     caller,
                     subscription_id=fresh.id,
                     delivery=fresh.delivery_type,
+                    host=None if fresh.url is None else host_of(fresh.url),
+                    paths=list(fresh.paths),
                     events=list(fresh.events),
                 ),
             )
@@ -145,28 +153,44 @@ class SubscriptionService:
             epochs.move(tx, caller.tenant_id)
 
     def _change(
-        self, caller: Caller, before: Subscription, wish: Wish, secret: NewSecret | None, keys: TenantKeys | None
+        self, caller: Caller, subscription_id: str, wish: Wish, expected: int | None, replacement: Replacement | None
     ) -> Subscription:
         now, tenant_id = self._clock.now(), caller.tenant_id
         with self._journal.operation(Action.SUBSCRIPTION_UPDATE, caller) as tx:
-            lanes.claim_lane(tx, tenant_id, before.id)
-            if store.claim_subscription(tx, tenant_id, before.id, _whose(caller)) is None:
-                raise SubscriptionNotFound
+            before = self._claim(tx, caller, subscription_id, expected)
             store.change_subscription(tx, tenant_id, before.id, wish, now)
             if wish.changes_webhook:
                 self._hooks.change(tx, tenant_id, before.id, Draft(url=wish.url, is_enabled=wish.is_enabled), now)
-            if secret is not None and keys is not None:
-                self._hooks.replace_secret(tx, keys, before.id, secret, now)
+            if replacement is not None:
+                self._hooks.replace_secret(tx, before.id, replacement, now)
             if wish.buffer_size is not None:
                 buffers.claim_buffers(tx, [tenant_id], [before.id])
                 buffers.remove_beyond_size(tx, [tenant_id], [before.id])
             changed = self._find(tx, caller, before.id, now)
-            fields = wish.named() + (["secret"] if secret is not None else [])
+            fields = wish.named() + (["secret"] if replacement is not None else [])
             self._journal.record(
-                tx, Entry.of(Action.SUBSCRIPTION_UPDATE, caller, subscription_id=before.id, fields=fields)
+                tx,
+                Entry.of(
+                    Action.SUBSCRIPTION_UPDATE,
+                    caller,
+                    subscription_id=before.id,
+                    fields=fields,
+                    previous_host=None if before.url is None else host_of(before.url),
+                    host=None if changed.url is None else host_of(changed.url),
+                ),
             )
             epochs.move(tx, tenant_id)
         return changed
+
+    def _claim(self, tx: Session, caller: Caller, subscription_id: str, expected: int | None) -> Subscription:
+        """The lane first, as everybody does who touches both."""
+        lanes.claim_lane(tx, caller.tenant_id, subscription_id)
+        if store.claim_subscription(tx, caller.tenant_id, subscription_id, _whose(caller)) is None:
+            raise SubscriptionNotFound
+        held = self._find(tx, caller, subscription_id, self._clock.now())
+        if expected not in (None, held.revision):
+            raise RevisionConflict(current_revision=held.revision)
+        return held
 
     def _find_alone(self, caller: Caller, subscription_id: str) -> Subscription:
         with self._database.session() as session:

@@ -77,7 +77,7 @@ class TrialService:
             raise WebhookNotFound
         secrets = self._secrets.open(caller.principal.partner_id, caller.tenant_id, webhook_id, now)
         event = _test_event(caller, webhook_id, now)
-        delivery = DueDelivery(new_id("del"), event.id, event.event_type, event.request_id, None, 0, event.body)
+        delivery = DueDelivery(new_id("del"), event.id, event.event_type, event.request_id, None, None, 0, event.body)
         outcome = self._postman.attempt(webhook.url, secrets, delivery)
         with self._journal.operation(Action.WEBHOOK_TEST, caller) as tx:
             outbox.add_event(tx, caller.tenant_id, event, is_dispatched=True)

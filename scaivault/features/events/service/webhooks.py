@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scaivault.crypto.keys import TenantKeys
-from scaivault.features.events.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
+from scaivault.features.events.errors import (
+    DeliveryNotFound,
+    InvalidWebhook,
+    RevisionConflict,
+    TooManyWebhooks,
+    WebhookNotFound,
+)
 from scaivault.features.events.model.webhooks import (
     MOST_WEBHOOKS,
     Delivery,
@@ -13,14 +19,14 @@ from scaivault.features.events.model.webhooks import (
     Statistics,
     Webhook,
 )
-from scaivault.features.events.service.addresses import Addresses
-from scaivault.features.events.service.hooks import Hooks, NewSecret
+from scaivault.features.events.service.addresses import Addresses, host_of
+from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacement
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ids import new_id
-from scaivault.kernel.journal import Action, Entry
+from scaivault.kernel.journal import Action, Entry, Extra
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage import epochs
@@ -68,16 +74,15 @@ class WebhookService:
         self._require_administration(caller)
         webhook = _drafted(draft, caller, self._clock.now())
         self._addresses.check(webhook.url)
+        _check_filters(webhook)
 
         def add(keys: TenantKeys) -> Webhook:
             with self._journal.operation(Action.WEBHOOK_CREATE, caller) as tx:
+                store.claim_listeners(tx, caller.tenant_id)  # else two could both be the last that fits
                 if store.count_webhooks(tx, caller.tenant_id) >= MOST_WEBHOOKS:
                     raise TooManyWebhooks
                 self._hooks.add(tx, keys, webhook, secret)
-                self._journal.record(
-                    tx,
-                    Entry.of(Action.WEBHOOK_CREATE, caller, webhook_id=webhook.id, events=list(webhook.events)),
-                )
+                self._journal.record(tx, _entry(Action.WEBHOOK_CREATE, caller, webhook))
                 # Last, because all tenants' changes queue here until they are committed.
                 epochs.move(tx, caller.tenant_id)
             return webhook
@@ -102,25 +107,32 @@ class WebhookService:
             last = queue.find_last_attempted(session, caller.tenant_id, webhook_id)
         return Detail(webhook, statistics, last)
 
-    def change(self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None) -> Webhook:
+    def change(
+        self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, *, expected: int | None
+    ) -> Webhook:
         """What the draft names, and the secret if a new one is given. WebhookNotFound, InvalidWebhook.
 
+        RevisionConflict unless it is in the `expected` revision still, if one is given.
         To enable it, again or anew, forgets its failures and lets what has waited in its queue go.
         """
         self._require_administration(caller)
         if draft.url is not None:
             self._addresses.check(draft.url)
         if secret is None:
-            return self._change(caller, webhook_id, draft, None, None)
-        return self._hooks.with_keys(caller, lambda keys: self._change(caller, webhook_id, draft, secret, keys))
+            return self._change(caller, webhook_id, draft, expected, None)
+        return self._hooks.with_keys(
+            caller, lambda keys: self._change(caller, webhook_id, draft, expected, Replacement(keys, secret))
+        )
 
-    def delete(self, caller: Caller, webhook_id: str) -> None:
-        """Tell it nothing any more, not even what has waited. WebhookNotFound."""
+    def delete(self, caller: Caller, webhook_id: str, *, expected: int | None) -> None:
+        """Tell it nothing any more, not even what has waited. WebhookNotFound, RevisionConflict."""
         self._require_administration(caller)
         with self._journal.operation(Action.WEBHOOK_DELETE, caller) as tx:
             self._claim(tx, caller, webhook_id)
+            webhook = self._find(tx, caller, webhook_id, self._clock.now())
+            _check_revision(webhook, expected)
             store.remove_webhook(tx, caller.tenant_id, webhook_id)
-            self._journal.record(tx, Entry.of(Action.WEBHOOK_DELETE, caller, webhook_id=webhook_id))
+            self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook))
             epochs.move(tx, caller.tenant_id)
 
     def deliveries(
@@ -160,24 +172,23 @@ class WebhookService:
         return fresh
 
     def _change(
-        self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, keys: TenantKeys | None
+        self, caller: Caller, webhook_id: str, draft: Draft, expected: int | None, replacement: Replacement | None
     ) -> Webhook:
         now = self._clock.now()
         with self._journal.operation(Action.WEBHOOK_UPDATE, caller) as tx:
             self._claim(tx, caller, webhook_id)
+            before = self._find(tx, caller, webhook_id, now)
+            _check_revision(before, expected)
             self._hooks.change(tx, caller.tenant_id, webhook_id, draft, now)
-            if secret is not None and keys is not None:
-                self._hooks.replace_secret(tx, keys, webhook_id, secret, now)
+            if replacement is not None:
+                self._hooks.replace_secret(tx, webhook_id, replacement, now)
             changed = self._find(tx, caller, webhook_id, now)
-            self._journal.record(
-                tx,
-                Entry.of(
-                    Action.WEBHOOK_UPDATE,
-                    caller,
-                    webhook_id=webhook_id,
-                    fields=draft.named() + (["secret"] if secret is not None else []),
-                ),
-            )
+            if draft.events is not None or draft.filters_are_given:
+                _check_filters(changed)
+            fields = draft.named() + (["secret"] if replacement is not None else [])
+            previous_host = host_of(before.url)
+            entry = _entry(Action.WEBHOOK_UPDATE, caller, changed, fields=fields, previous_host=previous_host)
+            self._journal.record(tx, entry)
             epochs.move(tx, caller.tenant_id)
         self._settle()
         return changed
@@ -199,10 +210,39 @@ class WebhookService:
         self._guard.require_tenant_admin(caller)
 
 
+def _check_filters(webhook: Webhook) -> None:
+    if (why := webhook.interest.why_deaf) is not None:
+        raise InvalidWebhook(f"This webhook would never be told anything: {why}.", fields={"filters": why})
+
+
+def _check_revision(webhook: Webhook, expected: int | None) -> None:
+    if expected not in (None, webhook.revision):
+        raise RevisionConflict(current_revision=webhook.revision)
+
+
 def _refuse_subscriptions(webhook_id: str) -> None:
     """A subscription's webhook is its owner's, and administered there."""
     if webhook_id.startswith("sub_"):
         raise WebhookNotFound
+
+
+def _entry(action: Action, caller: Caller, webhook: Webhook, **more: Extra) -> Entry:
+    """It tells where events go from now on, and which."""
+    return Entry.of(
+        action,
+        caller,
+        None,
+        success=True,
+        webhook_id=webhook.id,
+        name=webhook.name,
+        host=host_of(webhook.url),
+        events=list(webhook.events),
+        path_prefix=webhook.path_prefix or None,
+        secret_type=webhook.secret_type,
+        tags=list(webhook.tags),
+        enabled=webhook.is_enabled,
+        **more,
+    )
 
 
 def _drafted(draft: Draft, caller: Caller, now: datetime) -> Webhook:

@@ -10,19 +10,22 @@ from scaivault.storage.database import Session
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """An event that is to go to a webhook. `may_go` unless it waits behind another one of the same batch."""
+    """An event that is to go to a webhook. `may_go` unless it waits behind another one of the same batch.
+
+    Its key of order is in the column `path`, and is one for most events (migration 0019).
+    """
 
     tenant_id: str
     webhook_id: str
     id: str
     event_id: str
     sequence: int
-    path: str | None
+    order_key: str | None
     may_go: bool
 
 
 def add_deliveries(tx: Session, deliveries: Sequence[NewDelivery], now: datetime) -> None:
-    """Add these, of webhooks whose lanes the transaction holds. Each waits behind what is on its path already."""
+    """Add these, of webhooks whose lanes the transaction holds. Each waits behind what has its key already."""
     tx.run(
         """
         INSERT INTO webhook_deliveries (tenant_id, webhook_id, id, event_id, sequence, path, status, next_attempt_at,
@@ -43,7 +46,7 @@ def add_deliveries(tx: Session, deliveries: Sequence[NewDelivery], now: datetime
         ids=[each.id for each in deliveries],
         event_ids=[each.event_id for each in deliveries],
         sequences=[each.sequence for each in deliveries],
-        paths=[each.path for each in deliveries],
+        paths=[each.order_key for each in deliveries],
         may_go=[each.may_go for each in deliveries],
         ordered_attempts=ORDERED_ATTEMPTS,
         now=now,
@@ -55,8 +58,8 @@ def list_due(session: Session, tenant_id: str, webhook_id: str, now: datetime, l
     return session.many(
         DueDelivery,
         """
-        SELECT deliveries.id, deliveries.event_id, events.event_type, events.request_id, deliveries.path,
-               deliveries.attempts, events.body
+        SELECT deliveries.id, deliveries.event_id, events.event_type, events.request_id, events.path,
+               deliveries.path AS order_key, deliveries.attempts, events.body
           FROM webhook_deliveries AS deliveries
           JOIN events ON events.tenant_id = deliveries.tenant_id AND events.id = deliveries.event_id
          WHERE deliveries.tenant_id = %(tenant_id)s AND deliveries.webhook_id = %(webhook_id)s
@@ -100,13 +103,13 @@ def change_attempted(
     )
 
 
-def change_followers(tx: Session, tenant_id: str, webhook_id: str, paths: Sequence[str], now: datetime) -> None:
-    """On each of these paths let the first delivery go that waits behind another one."""
+def change_followers(tx: Session, tenant_id: str, webhook_id: str, order_keys: Sequence[str], now: datetime) -> None:
+    """Of each of these keys let the first delivery go that waits behind another one."""
     tx.run(
         """
         UPDATE webhook_deliveries AS deliveries
            SET next_attempt_at = %(now)s
-          FROM unnest(%(paths)s::text[]) AS freed (path)
+          FROM unnest(%(order_keys)s::text[]) AS freed (path)
          CROSS JOIN LATERAL (
                SELECT id
                  FROM webhook_deliveries AS waiting
@@ -119,13 +122,13 @@ def change_followers(tx: Session, tenant_id: str, webhook_id: str, paths: Sequen
         """,
         tenant_id=tenant_id,
         webhook_id=webhook_id,
-        paths=list(paths),
+        order_keys=list(order_keys),
         now=now,
     )
 
 
 def change_left_behind(tx: Session, tenant_id: str, webhook_id: str, now: datetime) -> int:
-    """Let the first of each path go, where all that is left waits: what they waited for was forgotten for its age."""
+    """Let the first of each key go, where all that is left waits: what they waited for was forgotten for its age."""
     return tx.run(
         """
         UPDATE webhook_deliveries AS deliveries
@@ -208,17 +211,18 @@ def find_delivery(session: Session, tenant_id: str, webhook_id: str, delivery_id
 
 
 def find_last_attempted(session: Session, tenant_id: str, webhook_id: str) -> Delivery | None:
-    """The newest delivery that ended."""
+    """The delivery that was attempted last, a test's aside; None also if that is forgotten."""
     return session.one(
         Delivery,
         """
         SELECT deliveries.id, event_id, event_type, created_at, status, attempts, attempted_at, next_attempt_at,
                response_code, duration_ms, error
-          FROM webhook_deliveries AS deliveries
+          FROM webhook_lanes AS lanes
+          JOIN webhook_deliveries AS deliveries
+            ON deliveries.tenant_id = lanes.tenant_id AND deliveries.webhook_id = lanes.webhook_id
+               AND deliveries.id = last_delivery_id
           JOIN events ON events.tenant_id = deliveries.tenant_id AND events.id = deliveries.event_id
-         WHERE deliveries.tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s AND status <> 'pending'
-         ORDER BY deliveries.id DESC
-         LIMIT 1
+         WHERE lanes.tenant_id = %(tenant_id)s AND lanes.webhook_id = %(webhook_id)s
         """,
         tenant_id=tenant_id,
         webhook_id=webhook_id,

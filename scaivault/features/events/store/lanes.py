@@ -15,6 +15,16 @@ class Lane:
     tenant_id: str
     webhook_id: str
     url: str
+    last_attempt_failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoom:
+    """What is not to be begun: lanes of these tenants, lanes of those (or of anybody) whose last attempt failed."""
+
+    of_tenants: Sequence[str] = ()
+    for_failing_of: Sequence[str] = ()
+    for_any_failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +91,8 @@ def change_due(tx: Session, tenant_ids: Sequence[str], webhook_ids: Sequence[str
     )
 
 
-def claim_due_lane(
-    tx: Session, lease: str, now: datetime, until: datetime, without_tenants: Sequence[str]
-) -> Lane | None:
-    """Lease the lane that has been due for longest, of an enabled webhook and of none of these tenants.
+def claim_due_lane(tx: Session, lease: str, now: datetime, until: datetime, no_room: NoRoom) -> Lane | None:
+    """Lease the lane that has been due for longest, of an enabled webhook and for which there is room.
 
     Whatever another worker is looking at, or has a lease of that still runs, is not waited for.
     """
@@ -98,17 +106,21 @@ def claim_due_lane(
                   JOIN webhooks ON webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id
                   JOIN tenants ON tenants.id = lanes.tenant_id
                  WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
-                   AND is_enabled AND lanes.tenant_id <> ALL(%(without_tenants)s::text[])
+                   AND is_enabled AND lanes.tenant_id <> ALL(%(of_tenants)s::text[])
+                   AND NOT (last_attempt_failed
+                            AND (%(for_any_failing)s OR lanes.tenant_id = ANY(%(for_failing_of)s::text[])))
                  ORDER BY due_at
                  LIMIT 1
                    FOR UPDATE OF lanes SKIP LOCKED) AS due
          WHERE lanes.tenant_id = due.tenant_id AND lanes.webhook_id = due.webhook_id
-        RETURNING due.partner_id, due.tenant_id, due.webhook_id, due.url
+        RETURNING due.partner_id, due.tenant_id, due.webhook_id, due.url, last_attempt_failed
         """,
         lease=lease,
         now=now,
         until=until,
-        without_tenants=list(without_tenants),
+        of_tenants=list(no_room.of_tenants),
+        for_failing_of=list(no_room.for_failing_of),
+        for_any_failing=no_room.for_any_failing,
     )
 
 
@@ -125,7 +137,7 @@ def change_lease(tx: Session, tenant_id: str, lane: Lane, lease: str, until: dat
           FROM webhooks
          WHERE lanes.tenant_id = %(tenant_id)s AND lanes.webhook_id = %(webhook_id)s AND lease = %(lease)s
            AND webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id AND is_enabled
-        RETURNING %(partner_id)s AS partner_id, lanes.tenant_id, lanes.webhook_id, url
+        RETURNING %(partner_id)s AS partner_id, lanes.tenant_id, lanes.webhook_id, url, last_attempt_failed
         """,
         tenant_id=tenant_id,
         webhook_id=lane.webhook_id,
@@ -135,16 +147,48 @@ def change_lease(tx: Session, tenant_id: str, lane: Lane, lease: str, until: dat
     )
 
 
-def change_failures(tx: Session, tenant_id: str, webhook_id: str, consecutive_failures: int) -> None:
+def change_attempted(
+    tx: Session, tenant_id: str, webhook_id: str, consecutive_failures: int, delivery_id: str, *, has_failed: bool
+) -> None:
+    """How the last attempt went, at which delivery, and how many in a row were given up by now."""
     tx.run(
         """
         UPDATE webhook_lanes
-           SET consecutive_failures = %(consecutive_failures)s
+           SET consecutive_failures = %(consecutive_failures)s, last_attempt_failed = %(has_failed)s,
+               last_delivery_id = %(delivery_id)s
          WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
         """,
         tenant_id=tenant_id,
         webhook_id=webhook_id,
         consecutive_failures=consecutive_failures,
+        has_failed=has_failed,
+        delivery_id=delivery_id,
+    )
+
+
+def change_unfailed(tx: Session, tenant_id: str, webhook_id: str) -> None:
+    """Nothing was attempted at the address that it has by now."""
+    tx.run(
+        """
+        UPDATE webhook_lanes
+           SET last_attempt_failed = false
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+    )
+
+
+def change_forgiven(tx: Session, tenant_id: str, webhook_id: str) -> None:
+    """It counts as one that has never failed."""
+    tx.run(
+        """
+        UPDATE webhook_lanes
+           SET consecutive_failures = 0, last_attempt_failed = false
+         WHERE tenant_id = %(tenant_id)s AND webhook_id = %(webhook_id)s
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
     )
 
 

@@ -62,6 +62,7 @@ class Undispatched:
     path: str | None
     secret_type: str | None
     tags: Sequence[str]
+    order_key: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
     tx.run(
         """
         INSERT INTO events (tenant_id, id, event_type, occurred_at, request_id, path, secret_type, tags, body,
-                            is_dispatched)
+                            order_key, is_dispatched)
         VALUES (%(tenant_id)s, %(id)s, %(event_type)s, %(occurred_at)s, %(request_id)s, %(path)s, %(secret_type)s,
-                %(tags)s, %(body)s, %(is_dispatched)s)
+                %(tags)s, %(body)s, %(order_key)s, %(is_dispatched)s)
         """,
         tenant_id=tenant_id,
         id=event.id,
@@ -86,6 +87,7 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
         secret_type=event.secret_type,
         tags=list(event.tags),
         body=event.body,
+        order_key=event.order_key,
         is_dispatched=is_dispatched,
     )
 
@@ -127,7 +129,7 @@ def list_undispatched(tx: Session, limit: int) -> list[Undispatched]:
     return tx.many(
         Undispatched,
         """
-        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags
+        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags, coalesce(order_key, path) AS order_key
           FROM events
          WHERE NOT is_dispatched
          ORDER BY sequence

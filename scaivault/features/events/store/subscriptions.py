@@ -73,7 +73,7 @@ def find_subscription(
         SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
                subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
                subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
-               coalesce(consecutive_failures, 0) AS consecutive_failures,
+               coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -100,7 +100,7 @@ def list_subscriptions(
         SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
                subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
                subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
-               coalesce(consecutive_failures, 0) AS consecutive_failures,
+               coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -140,7 +140,7 @@ def claim_subscription(tx: Session, tenant_id: str, subscription_id: str, owner_
 
 
 def change_subscription(tx: Session, tenant_id: str, subscription_id: str, wish: Wish, now: datetime) -> None:
-    """Change what is wished. Filters change together: what is not given of them does not filter any more."""
+    """The next revision, with what is wished. Filters change together: what is not given of them is gone."""
     tx.run(
         """
         UPDATE subscriptions
@@ -151,6 +151,7 @@ def change_subscription(tx: Session, tenant_id: str, subscription_id: str, wish:
                secret_type = CASE WHEN %(filters)s THEN %(secret_type)s ELSE secret_type END,
                tags = CASE WHEN %(filters)s THEN coalesce(%(tags)s::text[], '{}') ELSE tags END,
                buffer_size = coalesce(%(buffer_size)s, buffer_size),
+               revision = revision + 1,
                updated_at = %(now)s
          WHERE tenant_id = %(tenant_id)s AND id = %(subscription_id)s
         """,

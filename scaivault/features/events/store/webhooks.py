@@ -51,6 +51,11 @@ def add_webhook(tx: Session, tenant_id: str, webhook: Webhook, *, is_of_subscrip
     )
 
 
+def claim_listeners(tx: Session, tenant_id: str) -> None:
+    """Be the only one that adds to the tenant's webhooks and subscriptions until this transaction ends."""
+    tx.run("SELECT pg_advisory_xact_lock(hashtext('listeners'), hashtext(%(tenant_id)s))", tenant_id=tenant_id)
+
+
 def count_webhooks(session: Session, tenant_id: str) -> int:
     row = session.one(
         _Number,
@@ -65,7 +70,7 @@ def find_webhook(session: Session, tenant_id: str, webhook_id: str, now: datetim
         Webhook,
         """
         SELECT webhooks.id, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by, created_at,
-               updated_at, consecutive_failures,
+               updated_at, consecutive_failures, last_attempt_failed, revision,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = webhooks.tenant_id AND secrets.webhook_id = webhooks.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -85,7 +90,7 @@ def list_webhooks(session: Session, tenant_id: str, after: str | None, limit: in
         Webhook,
         """
         SELECT webhooks.id, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by, created_at,
-               updated_at, consecutive_failures,
+               updated_at, consecutive_failures, last_attempt_failed, revision,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = webhooks.tenant_id AND secrets.webhook_id = webhooks.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -104,7 +109,7 @@ def list_webhooks(session: Session, tenant_id: str, after: str | None, limit: in
 
 
 def change_webhook(tx: Session, tenant_id: str, webhook_id: str, draft: Draft, now: datetime) -> None:
-    """Change what the draft names. Filters change together: what is not given of them does not filter any more."""
+    """The next revision, with what the draft names. Filters change together: what is not given of them is gone."""
     tx.run(
         """
         UPDATE webhooks
@@ -115,6 +120,7 @@ def change_webhook(tx: Session, tenant_id: str, webhook_id: str, draft: Draft, n
                secret_type = CASE WHEN %(filters)s THEN %(secret_type)s ELSE secret_type END,
                tags = CASE WHEN %(filters)s THEN coalesce(%(tags)s::text[], '{}') ELSE tags END,
                is_enabled = coalesce(%(is_enabled)s, is_enabled),
+               revision = revision + 1,
                updated_at = %(now)s
          WHERE tenant_id = %(tenant_id)s AND id = %(webhook_id)s
         """,
@@ -138,7 +144,7 @@ def change_disabled(tx: Session, tenant_id: str, webhook_id: str, now: datetime)
         tx.run(
             """
             UPDATE webhooks
-               SET is_enabled = false, updated_at = %(now)s
+               SET is_enabled = false, revision = revision + 1, updated_at = %(now)s
              WHERE tenant_id = %(tenant_id)s AND id = %(webhook_id)s AND is_enabled
             """,
             tenant_id=tenant_id,

@@ -282,7 +282,7 @@ def _event(kind: EventType, caller: Caller, policy: Policy, **more: Fact) -> Eve
         "rule_count": len(policy.rules),
         "is_active": policy.is_active,
     }
-    return Event(kind, caller, None, facts | more)
+    return Event(kind, caller, None, facts | more, resource=f"policy:{policy.id}")
 
 
 def _binding_event(kind: EventType, caller: Caller, policy: Policy, binding: Binding) -> Event:
@@ -294,4 +294,4 @@ def _binding_event(kind: EventType, caller: Caller, policy: Policy, binding: Bin
         "identity_id": binding.identity_id,
         "expires_at": binding.expires_at,
     }
-    return Event(kind, caller, None, facts)
+    return Event(kind, caller, None, facts, resource=f"policy:{policy.id}")

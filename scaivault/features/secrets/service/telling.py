@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from scaivault.features.secrets.model import Notice, SealedVersion, Secret, tags_of
@@ -28,8 +29,11 @@ def written(caller: Caller, before: Secret, after: Secret, *, is_rotation: bool 
 
 
 def changed(caller: Caller, before: Secret, after: Secret, *, is_rotation: bool = False, **more: Fact) -> Event:
-    """Of whatever else is different now; the versions are the same where the value is."""
-    return _about(
+    """Of whatever else is different now; the versions are the same where the value is.
+
+    With the tags before it too: who listens for one hears that it was taken away.
+    """
+    told = _about(
         EventType.SECRET_UPDATED,
         caller,
         after,
@@ -39,6 +43,7 @@ def changed(caller: Caller, before: Secret, after: Secret, *, is_rotation: bool 
         is_rotation=is_rotation,
         **more,
     )
+    return replace(told, tags=told.tags | tags_of(before.metadata))
 
 
 def deleted(caller: Caller, secret: Secret) -> Event:
