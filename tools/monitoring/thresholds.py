@@ -38,7 +38,7 @@ class Thresholds:
     rotation_failures: int = 3
     webhook_pending_seconds: int = 600
     webhook_failed_share: float = 0.05
-    fewest_deliveries: int = 20
+    fewest_attempts: int = 20
     duty_silent_seconds: int = 300
 
     violation_factor: int = 10

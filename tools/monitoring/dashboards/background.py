@@ -5,7 +5,7 @@ from tools.monitoring.dashboards.objectives import LINES
 from tools.monitoring.dashboards.panel import Color, Dashboard, Kind, Panel, Query, Row, Text
 from tools.monitoring.dashboards.promql import fact, quantiles, rate, share
 
-DELIVERIES = "scaivault_webhook_deliveries_total"
+ATTEMPTS = "scaivault_webhook_attempts_total"
 OUTCOMES = {"success": Color.GREEN, "failed": Color.RED}
 TIMES = {"P50": Color.GREEN, "P95": Color.BLUE, "P99": Color.ORANGE}
 # A duty's own label is `job`, which Prometheus's own displaces to `exported_job`, unless it is told to honour labels.
@@ -97,14 +97,14 @@ WEBHOOKS = (
         "Webhook success",
         Kind.LINES,
         "percentunit",
-        shows="The share of each webhook's deliveries of an hour that arrived.",
+        shows="The share of an hour's attempts to deliver that succeeded, by webhook.",
         normal="100 %.",
         act="`GET /v1/webhooks/{id}/deliveries` has the receiver's answers. One that fails for long is switched off.",
         queries=(
             Query(
                 share(
-                    f'sum by (webhook) (increase({DELIVERIES}{{status="success"}}[1h]))',
-                    f"sum by (webhook) (increase({DELIVERIES}[1h]))",
+                    f'sum by (webhook) (increase({ATTEMPTS}{{status="success"}}[1h]))',
+                    f"sum by (webhook) (increase({ATTEMPTS}[1h]))",
                 ),
                 "{{webhook}}",
             ),

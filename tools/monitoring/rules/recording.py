@@ -101,7 +101,7 @@ def _slow_share(histogram: str, bound: str, fewest: str = "fewest_calls") -> Rec
 def background() -> tuple[Record, ...]:
     # Prometheus knows the label `job` as its own, and what the vault calls so as `exported_job`.
     duty = "scaivault_worker_last_success_timestamp_seconds"
-    deliveries = "scaivault_webhook_deliveries_total"
+    attempts = "scaivault_webhook_attempts_total"
     return (
         Record(
             "duty:scaivault_worker_silent_seconds:min",
@@ -110,14 +110,14 @@ def background() -> tuple[Record, ...]:
             f" or 0 * count without (instance, pod, status) (scaivault_worker_jobs_total))",
         ),
         Record(
-            "webhook:scaivault_webhook_deliveries:increase1h",
-            f"sum without (instance, pod, status) (increase({deliveries}[1h]))",
+            "webhook:scaivault_webhook_attempts:increase1h",
+            f"sum without (instance, pod, status) (increase({attempts}[1h]))",
         ),
         Record(
-            "webhook:scaivault_webhook_deliveries_failed:ratio_increase1h",
-            f'(sum without (instance, pod, status) (increase({deliveries}{{status="failed"}}[1h]))'
-            f" or 0 * webhook:scaivault_webhook_deliveries:increase1h)"
-            f" / (webhook:scaivault_webhook_deliveries:increase1h > 0)",
+            "webhook:scaivault_webhook_attempts_failed:ratio_increase1h",
+            f'(sum without (instance, pod, status) (increase({attempts}{{status="failed"}}[1h]))'
+            f" or 0 * webhook:scaivault_webhook_attempts:increase1h)"
+            f" / (webhook:scaivault_webhook_attempts:increase1h > 0)",
         ),
     )
 

@@ -26,8 +26,8 @@ def rotations(status: str, values: str) -> dict[str, str]:
     return {f'scaivault_secret_rotations_total{{{_WORKER},status="{status}"}}': values}
 
 
-def deliveries(status: str, values: str, webhook: str = "wh_1") -> dict[str, str]:
-    return {f'scaivault_webhook_deliveries_total{{{_WORKER},webhook="{webhook}",status="{status}"}}': values}
+def attempts(status: str, values: str, webhook: str = "wh_1") -> dict[str, str]:
+    return {f'scaivault_webhook_attempts_total{{{_WORKER},webhook="{webhook}",status="{status}"}}': values}
 
 
 ALERTS = (
@@ -96,33 +96,29 @@ ALERTS = (
     Alert(
         "ScaiVaultWebhookSuccessLow",
         "ticket",
-        "webhook:scaivault_webhook_deliveries_failed:ratio_increase1h > <webhook_failed_share>\n"
-        "and webhook:scaivault_webhook_deliveries:increase1h >= <fewest_deliveries>",
+        "webhook:scaivault_webhook_attempts_failed:ratio_increase1h > <webhook_failed_share>\n"
+        "and webhook:scaivault_webhook_attempts:increase1h >= <fewest_attempts>",
         "5m",
         "Webhook {{ $labels.webhook }} is not told of what happens",
-        "{{ $value | humanizePercentage }} of an hour's deliveries to {{ $labels.webhook }} were given up after their last attempt. "
-        "Its receiver is away or refuses them; after 50 in a row it is disabled. Others are not affected.",
+        "{{ $value | humanizePercentage }} of an hour's attempts to deliver to {{ $labels.webhook }} failed. "
+        "Its receiver is away or refuses them; after 50 deliveries that were given up it is disabled. Others are not affected.",
         Panel(_BACKGROUND, "Webhook success"),
         (
             Seen(
                 "one of two webhooks is refused a tenth",
-                deliveries("success", "0+9x80")
-                | deliveries("failed", "0+1x80")
-                | deliveries("success", "0+10x80", "wh_2"),
+                attempts("success", "0+9x80") | attempts("failed", "0+1x80") | attempts("success", "0+10x80", "wh_2"),
                 "20m",
                 labels={"webhook": "wh_1"},
             ),
-            Seen("it is never told", deliveries("failed", "0+1x80"), "20m", labels={"webhook": "wh_1"}),
+            Seen("it is never told", attempts("failed", "0+1x80"), "20m", labels={"webhook": "wh_1"}),
             Seen(
                 "it was told until now",
-                deliveries("success", "0+1x30 30x50") | deliveries("failed", "_x30 1+1x50"),
+                attempts("success", "0+1x30 30x50") | attempts("failed", "_x30 1+1x50"),
                 "20m",
             ),
-            silent(
-                "one in a hundred is given up", deliveries("success", "0+99x80") | deliveries("failed", "0+1x80"), "20m"
-            ),
-            silent("there were few", deliveries("success", "0x10 5x70") | deliveries("failed", "0x10 5x70"), "20m"),
-            silent("none was ever given up", deliveries("success", "0+10x80"), "20m"),
+            silent("one in a hundred fails", attempts("success", "0+99x80") | attempts("failed", "0+1x80"), "20m"),
+            silent("there were few", attempts("success", "0x10 5x70") | attempts("failed", "0x10 5x70"), "20m"),
+            silent("none ever failed", attempts("success", "0+10x80"), "20m"),
         ),
     ),
     Alert(
