@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-DEBIAN := prometheus
+DEBIAN := prometheus prometheus-alertmanager
 INPUTS := constraints.txt setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 REGION = "eu-central-1"
@@ -79,10 +79,15 @@ def _json(status, text):
     return Response(text, status, content_type="application/x-amz-json-1.1")
 
 
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_arguments):
+        """No line a request."""
+
+
 def start():
     """A running server and how to stop it."""
     server = Server()
-    http = make_server("127.0.0.1", 0, _FaithfulKms(server), threaded=True)
+    http = make_server("127.0.0.1", 0, _FaithfulKms(server), threaded=True, request_handler=_Quiet)
     server.url = f"http://127.0.0.1:{http.server_port}"
     thread = threading.Thread(target=http.serve_forever, name="moto")
     thread.start()
