@@ -2,6 +2,7 @@
 
 import os
 import signal
+from http.client import SERVICE_UNAVAILABLE
 
 import requests
 
@@ -32,11 +33,12 @@ class Prometheus:
         processes.stop(self.process, signal.SIGTERM, 10)
 
     def get(self, path, **query):
-        """What the API answers; None while it does not."""
+        """What the API answers; None while it does not, or is not ready to."""
         try:
-            return requests.get(f"{self.url}/api/v1/{path}", query, timeout=10).json()["data"]
+            answer = requests.get(f"{self.url}/api/v1/{path}", query, timeout=10)
         except requests.ConnectionError:
             return None
+        return None if answer.status_code == SERVICE_UNAVAILABLE else answer.json()["data"]
 
     def targets(self):
         return (self.get("targets", state="active") or {"activeTargets": []})["activeTargets"]

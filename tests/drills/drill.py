@@ -9,7 +9,7 @@ from tests.drills.pager import FIRING, RESOLVED
 from tests.drills.stack import Stack
 
 WATCHDOG = "ScaiVaultWatchdog"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 180
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Round:
 
     @property
     def must_fire(self):
-        return [alert for injection in self.injections for alert in injection.fires]
+        return {alert for injection in self.injections for alert in injection.fires}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,20 @@ class Seen:
     resolved_after: float
 
 
+@dataclass
+class _Ongoing:
+    """A fault that is injected: since when, and how to end it."""
+
+    injection: Injection
+    began_at: float
+    fault: ExitStack
+    ended_at: float = 0.0
+
+    def end(self):
+        self.ended_at = time.time()
+        self.fault.close()
+
+
 class Drill:
     """Rounds on one stack, one after the other; `tell` hears how it goes."""
 
@@ -55,32 +69,52 @@ class Drill:
         self.evidence = []
 
     def run(self, a_round):
-        """The round's evidence, which is added to what there is. AssertionError if it is not all as it should be."""
-        began_at, injected_at = time.time(), {}
-        self._tell(f"{a_round.name}: {', '.join(each.fault for each in a_round.injections)}")
+        """Add the round's evidence to what there is. AssertionError if it is not all as it should be."""
+        began_at = time.time()
+        self._tell(f"{a_round.name}:")
         with ExitStack() as faults:
-            for injection in a_round.injections:
-                injected_at[injection] = time.time()
-                faults.enter_context(injection.inject(self._stack))
-            silent = self._pager.await_told(a_round.must_fire, FIRING, began_at, PATIENCE_SECONDS)
-            assert not silent, f"{a_round.name}: nobody was told of {sorted(silent)}, but of {self._pager.firing()}"
-            healed_at = time.time()
+            ongoing = [self._inject(injection, faults) for injection in a_round.injections]
+            for each in ongoing:
+                self._tell(f"  {each.injection.fault} …")
+            self._end_each_when_told(ongoing)
         still = self._pager.await_firing({WATCHDOG}, PATIENCE_SECONDS) - {WATCHDOG}
-        assert not still, f"{a_round.name}: after the faults had ended {sorted(still)} did not"
-        self._check_nothing_else(a_round, began_at)
-        for injection in a_round.injections:
-            for alert in injection.fires:
-                self._note(alert, injection, injected_at[injection], healed_at)
-
-    def _check_nothing_else(self, a_round, began_at):
+        assert not still, f"after the faults had ended {sorted(still)} did not"
         told = {notice.name for notice in self._pager.notices(began_at) if notice.status == FIRING}
         strangers = told - {*a_round.must_fire, *a_round.may_fire, WATCHDOG}
-        assert not strangers, f"{a_round.name}: {sorted(strangers)} fired too"
+        assert not strangers, f"{sorted(strangers)} fired too"
+        for each in ongoing:
+            self._note(each)
 
-    def _note(self, alert, injection, injected_at, healed_at):
-        notices = [each for each in self._pager.notices(injected_at) if each.name == alert]
-        fired_at = min(each.at for each in notices if each.status == FIRING)
-        resolved_at = max(each.at for each in notices if each.status == RESOLVED)
-        seen = Seen(alert, injection.fault, fired_at - injected_at, resolved_at - healed_at)
-        self.evidence.append(seen)
-        self._tell(f"  {alert}: told after {seen.notified_after:.0f} s, over after {seen.resolved_after:.0f} s")
+    def _inject(self, injection, faults):
+        ongoing = _Ongoing(injection, time.time(), faults.enter_context(ExitStack()))
+        ongoing.fault.enter_context(injection.inject(self._stack))
+        return ongoing
+
+    def _end_each_when_told(self, ongoing):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        left = list(ongoing)
+        while left:
+            self._pager.await_news(lambda: any(map(self._is_told, left)), deadline - time.monotonic())
+            silent = [alert for each in left for alert in each.injection.fires if not self._has_fired(alert, each)]
+            assert time.monotonic() < deadline, f"nobody was told of {silent}, but of {sorted(self._pager.firing())}"
+            for each in filter(self._is_told, list(left)):
+                each.end()
+                left.remove(each)
+
+    def _is_told(self, ongoing):
+        return all(self._has_fired(alert, ongoing) for alert in ongoing.injection.fires)
+
+    def _has_fired(self, alert, ongoing):
+        return any(each.status == FIRING for each in self._notices(alert, ongoing))
+
+    def _notices(self, alert, ongoing):
+        return [notice for notice in self._pager.notices(ongoing.began_at) if notice.name == alert]
+
+    def _note(self, ongoing):
+        for alert in ongoing.injection.fires:
+            notices = self._notices(alert, ongoing)
+            fired_at = min(each.at for each in notices if each.status == FIRING)
+            resolved_at = max(each.at for each in notices if each.status == RESOLVED)
+            seen = Seen(alert, ongoing.injection.fault, fired_at - ongoing.began_at, resolved_at - ongoing.ended_at)
+            self.evidence.append(seen)
+            self._tell(f"  {alert}: told after {seen.notified_after:.0f} s, over after {seen.resolved_after:.0f} s")

@@ -1,45 +1,60 @@
-"""What a healthy vault does all day, in small: writes, reads, look-ups, webhooks that are told of it."""
+"""Clients: what a healthy vault does all day, in small, and those that do too much of something."""
 
 import itertools
 import threading
+from contextlib import contextmanager
 
 import requests
 
 PATHS = 20
-PAUSE_SECONDS = 0.05
+CLIENTS = 2
+PAUSE_SECONDS = 0.04
+ANSWER_SECONDS = 20
 
 
-class Load:
-    """Two clients, from `start` to `stop`. What they are answered is the vault's affair: faults are injected into it."""
+@contextmanager
+def everyday(stack):
+    """Writes, of which webhooks are told, and reads. What they are answered is the vault's affair."""
+    with clients(stack, CLIENTS, PAUSE_SECONDS, _everyday()):
+        yield
 
-    def __init__(self, stack):
-        self._stack = stack
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._work, name="load", daemon=True) for _ in range(2)]
 
-    def start(self):
-        for thread in self._threads:
-            thread.start()
+@contextmanager
+def hammering(stack, threads, pause_seconds, method, path, token):
+    """The same request, over and over."""
+    with clients(stack, threads, pause_seconds, [(method, path, None)], token):
+        yield
 
-    def stop(self):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
-    def _work(self):
+@contextmanager
+def clients(stack, threads, pause_seconds, requests_of_a_round, token=None):
+    """So many at once, each on a connection of its own, until the block ends."""
+    stopping = threading.Event()
+
+    def work():
         with requests.Session() as session:
-            for number, (method, path, body) in enumerate(itertools.cycle(_requests())):
-                if self._stopping.wait(PAUSE_SECONDS):
+            for method, path, body in itertools.cycle(requests_of_a_round):
+                if stopping.wait(pause_seconds):
                     return
                 try:
-                    self._stack.call(method, path.format(number % PATHS), body, session=session, seconds=20)
+                    stack.call(method, path, body, token=token, session=session, seconds=ANSWER_SECONDS)
                 except requests.RequestException:
-                    session.close()  # its connections; the next request makes another
+                    session.close()  # what it was on; the next request makes another
+
+    crowd = [threading.Thread(target=work, name="client", daemon=True) for _ in range(threads)]
+    for thread in crowd:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        for thread in crowd:
+            thread.join()
 
 
-def _requests():
-    yield "PUT", "secrets/app/{}", {"data": {"key": "value"}}
-    for _ in range(4):
-        yield "GET", "secrets/app/{}", None
-    yield "GET", "secrets?prefix=app/", None
-    yield "GET", "auth/whoami", None
+def _everyday():
+    for number in range(PATHS):
+        path = f"secrets/app/{number}"
+        yield "PUT", path, {"data": {"key": "value"}}
+        yield from [("GET", path, None)] * 4
+        yield "GET", "secrets?prefix=app/&limit=10", None

@@ -35,17 +35,9 @@ class Pager:
         """The names of the alerts that fire now."""
         return _firing(self._receiver.received)
 
-    def await_told(self, names, status, since, seconds):
-        """Wait until each of `names` was told with this status after `since`; those that were not."""
-        missing = set(names)
-
-        def all_told(received):
-            told = {each.name for each in _notices(received) if each.status == status and each.at >= since}
-            missing.difference_update(told)
-            return not missing
-
-        self._receiver.wait(all_told, seconds)
-        return missing
+    def await_news(self, check, seconds):
+        """Wait until `check` holds, which is asked after each notification; whether it does."""
+        return self._receiver.wait(lambda _received: check(), seconds)
 
     def await_firing(self, names, seconds):
         """Wait until these fire and nothing else; what fires then."""

@@ -5,12 +5,13 @@ import signal
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import requests
 
 from scaivault.bootstrap import build
-from scaivault.dev import api, exporter, postgres, processes, seed, valkey, worker
+from scaivault.dev import api, exporter, postgres, seed, valkey, worker
 from scaivault.dev.plan import DEFAULT_PORTS, Plan, make_folders
 from scaivault.settings import RATE_LIMIT_PREFIX, Settings
 from scaivault.storage import migrate
@@ -18,34 +19,45 @@ from tests.drills.strait import Strait
 from tests.faults.test_dependencies import family_of, send
 from tests.kms import aws
 from tests.ports import free_ports
+from tests.receiver import Receiver
 
+SECRET = "a-secret-that-only-the-receivers-know"
 CHECKOUT = Path(__file__).parents[2]
 # The load must come near none of these; what is left at its default is what a drill hammers at.
-PLENTY = {
-    RATE_LIMIT_PREFIX + category: "1000000"
-    for category in ("READ", "WRITE", "DELETE", "LIST", "AUTH", "WEBHOOK", "OPEN")
-}
+PLENTY = {RATE_LIMIT_PREFIX + category: "1000000" for category in ("READ", "WRITE", "LIST", "WEBHOOK", "OPEN")}
+# Few enough to be reached at once by whoever means to.
+SCARCE = {"RATE_LIMIT_AUTH": "30"}
 # So few that the requests of one process can hold them all: by default there are two more than threads.
 POOL = {"DATABASE_POOL_SIZE": "4"}
 
 
+@dataclass(frozen=True)
+class Hook:
+    """A webhook and who receives what it is told."""
+
+    id: str
+    receiver: Receiver
+
+
 @dataclass
 class Stack:
-    """All of it, up. What faults are injected into."""
+    """What faults are injected into: servers that may be replaced, and the way to each of those they depend on."""
 
     plan: Plan
     settings: Settings
     environ: dict = field(repr=False)
-    tokens: seed.Tokens
     database: postgres.Server
     cache: valkey.Server
     kms: aws.Server
     to_database: Strait
     to_cache: Strait
     to_kms: Strait
-    api: api.Server
-    worker: worker.Server
-    exporter: exporter.Server
+    api: api.Server | None = None
+    worker: worker.Server | None = None
+    exporter: exporter.Server | None = None
+    tokens: seed.Tokens | None = None
+    refused: Hook | None = None
+    awaited: Hook | None = None
 
     @property
     def url(self):
@@ -80,13 +92,20 @@ class Stack:
     @contextmanager
     def killed(self, name):
         """`api`, `worker` or `exporter` is killed with all its processes, and started again in the end."""
-        server = getattr(self, name)
-        send(family_of(server.process.pid), signal.SIGKILL)
-        server.process.wait()
+        self.end(name)
         try:
             yield
         finally:
-            setattr(self, name, _START[name](self.plan, self.environ, self.settings))
+            self.start(name)
+
+    def end(self, name):
+        """At once, as by whoever needs its memory."""
+        server = getattr(self, name)
+        send(family_of(server.process.pid), signal.SIGKILL)
+        server.process.wait()
+
+    def start(self, name):
+        setattr(self, name, _START[name](self.plan, self.environ, self.settings))
 
 
 def _start_api(plan, environ, settings):
@@ -107,54 +126,46 @@ _START = {"api": _start_api, "worker": worker.start, "exporter": _start_exporter
 @contextmanager
 def started(folder):
     """A stack in `folder`, ended in reverse order. AWS's credentials must be in the environment (tests/kms)."""
-    plan = Plan.of(
-        {
-            "PATH": os.defpath,
-            "PYTHONPATH": str(CHECKOUT),
-            "DEV_DIR": str(folder),
-            **dict(zip(DEFAULT_PORTS, map(str, free_ports(len(DEFAULT_PORTS))), strict=True)),
-        }
-    )
+    ports = dict(zip(DEFAULT_PORTS, map(str, free_ports(len(DEFAULT_PORTS))), strict=True))
+    plan = Plan.of({"PATH": os.defpath, "PYTHONPATH": str(CHECKOUT), "DEV_DIR": str(folder), **ports})
     make_folders(plan)
-    with ExitStack() as stack:
-
-        def keep(server):
-            stack.callback(server.stop)
-            return server
-
-        def strait(port):
-            made = Strait(port)
-            stack.callback(made.close)
-            return made
-
-        # Not flushed to disk: what is shown here is no durability, and a disk is shared with neighbours.
-        database = keep(postgres.start(plan.folder / "postgres", plan.logs / "postgres.log", postgres.FAST))
-        cache = keep(valkey.start(plan.folder / "valkey", plan.logs / "valkey.log"))
-        kms, stop_kms = aws.start()
-        stack.callback(stop_kms)
-        straits = [strait(database.port), strait(cache.port), strait(int(kms.url.rpartition(":")[2]))]
-        environ = _environ(plan, database, cache, kms, straits)
-        settings = Settings.from_env(environ)
-        migrate.apply(database.url())
-        environ["EXPORTER_DATABASE_URL"] = _through(straits[0], postgres.ensure_exporter(database), database.port)
-        servers = {}
+    with ExitStack() as ending:
+        stack = _dependencies(plan, ending)
         for name in _START:
-            servers[name] = _START[name](plan, environ, settings)
-        made = Stack(
-            plan,
-            settings,
-            environ,
-            seed.ensure(settings, plan.folder / "tokens"),
-            database,
-            cache,
-            kms,
-            *straits,
-            **servers,
-        )
-        # Whoever is there in the end: a drill may have put another in the place of the first.
-        for name in _START:
-            stack.callback(lambda each=name: getattr(made, each).stop())
-        yield made
+            # Whoever is there in the end: a drill may have put another in the place of the first.
+            ending.callback(lambda each=name: getattr(stack, each) and getattr(stack, each).stop())
+            stack.start(name)
+        stack.tokens = seed.ensure(stack.settings, plan.folder / "tokens")
+        stack.refused, stack.awaited = (_hook(stack, name, ending) for name in ("refused", "awaited"))
+        yield stack
+
+
+def _dependencies(plan, ending):
+    """PostgreSQL, Redis and the key service, and the environment of those who need them."""
+    # Not flushed to disk: what is shown here is no durability, and a disk is shared with neighbours.
+    database = postgres.start(plan.folder / "postgres", plan.logs / "postgres.log", postgres.FAST)
+    cache = valkey.start(plan.folder / "valkey", plan.logs / "valkey.log")
+    ending.callback(cache.stop)
+    kms, stop_kms = aws.start()
+    ending.callback(stop_kms)
+    straits = [Strait(port) for port in (database.port, cache.port, urlsplit(kms.url).port)]
+    for strait in straits:
+        ending.callback(strait.close)
+    environ = _environ(plan, database, cache, kms, straits)
+    stack = Stack(plan, Settings.from_env(environ), environ, database, cache, kms, *straits)
+    ending.callback(lambda: stack.database.stop())
+    migrate.apply(database.url())
+    environ["EXPORTER_DATABASE_URL"] = _through(straits[0], postgres.ensure_exporter(database), database.port)
+    return stack
+
+
+def _hook(stack, name, ending):
+    receiver = Receiver(SECRET)
+    ending.callback(receiver.close)
+    body = {"name": name, "url": receiver.url, "secret": SECRET, "events": ["secret.updated"]}
+    answer = stack.call("POST", "webhooks", body)
+    assert answer.status_code == 201, answer.text
+    return Hook(answer.json()["id"], receiver)
 
 
 def _environ(plan, database, cache, kms, straits):
@@ -171,7 +182,7 @@ def _environ(plan, database, cache, kms, straits):
         "KMS_ENDPOINT_URL": f"http://127.0.0.1:{to_kms.port}",
         **aws.CREDENTIALS,
     }
-    return {**local, **root, **PLENTY, **POOL}
+    return {**local, **root, **PLENTY, **SCARCE, **POOL}
 
 
 def _through(strait, url, port):

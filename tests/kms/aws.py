@@ -18,10 +18,14 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "plante
 
 @dataclass
 class Server:
-    """`next_answers` are given before moto is asked, oldest first; while `down`, every answer is a server failure."""
+    """`next_answers` are given before moto is asked, oldest first; while `down`, every answer is a server failure.
+
+    While `throttled`, keys can be asked about and not be used.
+    """
 
     url: str = ""
     down: bool = False
+    throttled: bool = False
     next_answers: deque = field(default_factory=deque)
     seen: list = field(default_factory=list)
 
@@ -65,6 +69,8 @@ class _FaithfulKms:
     def _answer(self, request, operation):
         if self._server.down:
             return _json(500, json.dumps({"__type": "KMSInternalException"}))
+        if self._server.throttled and operation in {"Encrypt", "Decrypt", "Sign"}:
+            return _json(400, json.dumps({"__type": "ThrottlingException"}))
         if self._server.next_answers and operation in {"Encrypt", "Decrypt", "Sign", "DescribeKey"}:
             return _json(*self._server.next_answers.popleft())
         answer = Response.from_app(self._moto, request.environ)
