@@ -45,8 +45,9 @@ test-fast: $(VENV)/for-test ## The tests that start no servers
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-run ## Write docs/operations/metrics.md from the catalogue of series
+docs: $(VENV)/for-test ## Write what is made from data: docs/operations/metrics.md, prometheus-rules/
 	@$(BIN)/python -m tools.metrics_page > docs/operations/metrics.md.new && mv docs/operations/metrics.md.new docs/operations/metrics.md
+	@$(BIN)/python -m tools.monitoring.write
 
 openapi: $(VENV)/for-run ## Write docs/openapi.json from the types that validate
 	@$(BIN)/scaivault server openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json

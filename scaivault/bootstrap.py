@@ -301,7 +301,7 @@ def build(
         aside=base.aside,
         system=system,
         upkeep=upkeep,
-        watch=Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed),
+        watch=_watch(base, system),
         syncing=syncing,
         redis=redis,
         mending=Periodic([Job("redis", REDIS_MENDING_SECONDS, redis.mend, is_owed_at_end=False)], base.job_failed),
@@ -579,6 +579,7 @@ class WorkerServices:
 
     database: Database
     system: SystemPages
+    watch: Periodic
     internal: InternalListener
     crew: Crew
     courier: Courier
@@ -588,15 +589,19 @@ class WorkerServices:
 
     def start(self) -> None:
         self.database.open()
+        self.system.look()
+        self.watch.open()
         self.internal.open()
         self.crew.open()
 
     def stop(self, within_seconds: float) -> bool:
         """Finish what is under way and give back what was claimed; False if that took longer."""
+        self.system.drain()
         has_ended = self.crew.close(within_seconds)
         self.courier.close()
         with suppress(VaultError):  # a database that is away will miss this worker by itself
             self.heartbeat.stop()
+        self.watch.close()
         self.internal.close()
         self.system.close()
         self.database.close()
@@ -635,6 +640,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     return WorkerServices(
         database=base.database,
         system=system,
+        watch=_watch(base, system),
         internal=InternalListener((address.host, address.port), system.internal()),
         crew=crew,
         courier=courier,
@@ -703,8 +709,14 @@ def _system(settings: Settings, base: _Base, periodic: Sequence[Periodic]) -> Sy
         base.guard,
         base.clock,
         Build(VERSION, REVISION),
+        instruments.set_ready,
         metrics_are_open=settings.metrics_auth == "none",
     )
+
+
+def _watch(base: _Base, system: SystemPages) -> Periodic:
+    """What looks whether this process is ready, so that whoever asks is told at once."""
+    return Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed)
 
 
 def _job_times(periodic: Sequence[Periodic]) -> dict[str, JobTimes]:

@@ -85,6 +85,7 @@ class SystemPages:
         guard: Guard,
         clock: Clock,
         build: Build,
+        on_ready: Callable[[bool], None],
         *,
         metrics_are_open: bool,
     ) -> None:
@@ -94,6 +95,7 @@ class SystemPages:
         self._guard = guard
         self._clock = clock
         self._build = build
+        self._on_ready = on_ready
         self._metrics_are_open = metrics_are_open
         self._is_draining = False
 
@@ -104,10 +106,12 @@ class SystemPages:
     def look(self) -> None:
         """Look at all components now and then, so that whoever asks is told at once, and of what is."""
         self._readiness.look()
+        self._on_ready(not self._is_draining and not _bad(self._readiness.last()))
 
     def drain(self) -> None:
         """From now on nobody is to be sent here."""
         self._is_draining = True
+        self._on_ready(False)
 
     def live(self) -> Live:
         """The process runs. No dependency is touched: restarting the vault does not mend PostgreSQL."""

@@ -34,13 +34,14 @@ class Counter:
 
 
 class Gauge:
-    """Goes up and down. Added up over live processes: what a dead one last said is gone with it."""
+    """Goes up and down. Added up over live processes, or the least of theirs: what a dead one said is gone with it."""
 
     __slots__ = ("_cell", "_lock")
 
     def __init__(self, store: Store, series: Series, labels: Labels) -> None:
         self._lock = store.lock
-        self._cell = store.cell("gauge_livesum", tables.key(series.name, series.name, labels, series.help))
+        shelf = "gauge_livemin" if series.is_least else "gauge_livesum"
+        self._cell = store.cell(shelf, tables.key(series.name, series.name, labels, series.help))
 
     def add(self, amount: float) -> None:
         cell = self._cell

@@ -44,6 +44,10 @@ class Instruments:
         """What this process does: one of WORKER_STATES."""
         self._store.set_state(state)
 
+    def set_ready(self, is_ready: bool) -> None:
+        """Whether this process can serve; a pod can if all of its live processes can."""
+        self._ready.set(float(is_ready))
+
     def request_started(self, category: str) -> None:
         self._active_requests.of(category).add(1)
 
@@ -149,6 +153,7 @@ class Instruments:
         self._rate_limit_hits = self._counter(requests.RATE_LIMIT_HITS)
         self._rate_limit_local = self._counter(requests.RATE_LIMIT_LOCAL)
         self._log_messages = self._counter(requests.LOG_MESSAGES)
+        self._ready = self._gauge(requests.READY).of()
 
     def _make_dependency_series(self) -> None:
         self._db_seconds = self._histogram(dependencies.DB_SECONDS).of()

@@ -30,6 +30,7 @@ PROMISED = {
     "scaivault_policy_violations_total": ("counter", "tenant"),
     "scaivault_cache_requests_total": ("counter", "cache,result"),
     "scaivault_log_messages_total": ("counter", "level"),
+    "scaivault_ready": ("gauge", ""),
     "scaivault_workers": ("gauge", "state"),
     "scaivault_process_resident_memory_bytes": ("gauge", "process"),
     "scaivault_build_info": ("gauge", "version,revision,python"),

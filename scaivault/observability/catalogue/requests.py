@@ -53,6 +53,14 @@ RATE_LIMIT_BUCKET_FILL = Series(
     starts_at_zero=False,
 )
 LOG_MESSAGES = Series("scaivault_log_messages_total", Kind.COUNTER, "Log lines written.", {"level": LEVELS})
+READY = Series(
+    "scaivault_ready",
+    Kind.GAUGE,
+    "1 if every live process of the pod can serve, as its readiness says: 0 while one of them starts, misses something "
+    "that it depends on, or ends.",
+    made_by=(Maker.API, Maker.WORKER),
+    is_least=True,
+)
 WORKERS = Series(
     "scaivault_workers",
     Kind.GAUGE,
@@ -85,6 +93,7 @@ SERIES = (
     RATE_LIMIT_LOCAL,
     RATE_LIMIT_BUCKET_FILL,
     LOG_MESSAGES,
+    READY,
     WORKERS,
     RESIDENT_MEMORY,
     BUILD_INFO,

@@ -45,6 +45,8 @@ class Series:
     """The release that brought it; TO_COME while its feature is not built."""
     starts_at_zero: bool = True
     """Whether every combination of closed labels exists from the start; only where there are few."""
+    is_least: bool = False
+    """Of a gauge: the least of a pod's live processes is told, and not their sum."""
     lint_exception: str = ""
     """Why `promtool check metrics` may complain of it."""
 

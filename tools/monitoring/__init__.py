@@ -1,0 +1,1 @@
+"""What operators import, built from data: Prometheus's rules and Grafana's dashboards."""

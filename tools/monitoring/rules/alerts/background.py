@@ -1,0 +1,197 @@
+"""What nobody waits for, and somebody misses: rotation, webhooks, the worker, the exporter."""
+
+from tools.monitoring.rules.model import Alert, Panel, Seen, silent
+
+_BACKGROUND = "scaivault-background"
+_EXPORTER, _WORKER = (
+    'job="scaivault-exporter",instance="exporter-0:9465"',
+    'job="scaivault-worker",instance="worker-0:9466"',
+)
+_EXPORTER_TOO = 'job="scaivault-exporter",instance="exporter-1:9465"'
+DUE = f"scaivault_rotation_oldest_due_seconds{{{_EXPORTER}}}"
+OVERDUE = f"scaivault_secrets_rotation_overdue{{{_EXPORTER}}}"
+OVERDUE_TOO = f"scaivault_secrets_rotation_overdue{{{_EXPORTER_TOO}}}"
+PENDING = f"scaivault_webhook_oldest_pending_seconds{{{_EXPORTER}}}"
+LOOKED = f'scaivault_exporter_up{{{_EXPORTER},collector="secrets"}}'
+LOOKED_TOO = f'scaivault_exporter_up{{{_EXPORTER_TOO},collector="secrets"}}'
+EXPORTER_UP, EXPORTER_UP_TOO = f"up{{{_EXPORTER}}}", f"up{{{_EXPORTER_TOO}}}"
+WORKER_UP = f"up{{{_WORKER}}}"
+WORKER_UP_TOO = 'up{job="scaivault-worker",instance="worker-1:9466"}'
+# `exported_job`: what Prometheus makes of the vault's own label `job`.
+SUCCEEDED = f'scaivault_worker_last_success_timestamp_seconds{{{_WORKER},exported_job="webhook_delivery"}}'
+BATCHES = f'scaivault_worker_jobs_total{{{_WORKER},exported_job="webhook_delivery",status="success"}}'
+
+
+def rotations(status: str, values: str) -> dict[str, str]:
+    return {f'scaivault_secret_rotations_total{{{_WORKER},status="{status}"}}': values}
+
+
+def deliveries(status: str, values: str, webhook: str = "wh_1") -> dict[str, str]:
+    return {f'scaivault_webhook_deliveries_total{{{_WORKER},webhook="{webhook}",status="{status}"}}': values}
+
+
+ALERTS = (
+    Alert(
+        "ScaiVaultRotationQueueStuck",
+        "ticket",
+        "cluster:scaivault_rotation_oldest_due_seconds:max > <rotation_due_seconds>",
+        "5m",
+        "Rotations are not done when they are due",
+        "The oldest rotation has been due for {{ $value | humanizeDuration }} and nobody has done it. No worker runs, or they do "
+        "not get through. Secrets stay readable with their present value, and get older than their policy allows.",
+        Panel(_BACKGROUND, "Rotation queue"),
+        (
+            Seen("nobody rotates", {DUE: "0+15x120"}, "25m"),
+            silent("they are done within minutes", {DUE: "0+15x20 0+15x20 0+15x20 0+15x20"}, "20m"),
+            silent("none is due", {DUE: "0x120"}, "25m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultRotationFailing",
+        "ticket",
+        'sum without (instance, pod, status) (increase(scaivault_secret_rotations_total{status="failed"}[1h]))'
+        " >= <rotation_failures>",
+        "5m",
+        "Rotations fail",
+        "{{ $value | humanize }} rotations failed within an hour. The present values stay valid; what was to be replaced is "
+        "not. The audit trail has the reason of each.",
+        Panel(_BACKGROUND, "Rotations"),
+        (
+            Seen("the target refuses", rotations("failed", "0x10 0+1x60"), "15m"),
+            silent("one failed", rotations("failed", "0x10 1x60"), "15m"),
+            silent("all succeed", rotations("failed", "0x70") | rotations("success", "0+5x70"), "15m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultRotationOverdue",
+        "ticket",
+        "cluster:scaivault_secrets_rotation_overdue:max > 0",
+        "15m",
+        "{{ $value }} secrets should have been rotated",
+        "The grace period of {{ $value }} secrets ended without a new version. Somebody outside has to write it, or the "
+        "automatic rotation fails. They stay readable.",
+        Panel(_BACKGROUND, "Rotations overdue"),
+        (
+            Seen("one is late", {OVERDUE: "0x10 1x80"}, "20m"),
+            silent("none is", {OVERDUE: "0x90"}, "20m"),
+            silent("it is rotated at last", {OVERDUE: "0x10 1x50 0x40"}, "20m"),
+            silent("the exporter changes", {OVERDUE: "0x10 stale", OVERDUE_TOO: "_x11 0x80"}, "20m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultWebhookQueueGrowing",
+        "ticket",
+        "cluster:scaivault_webhook_oldest_pending_seconds:max > <webhook_pending_seconds>",
+        "5m",
+        "Webhooks are told late",
+        "The oldest delivery has been due for {{ $value | humanizeDuration }}. No worker runs, or more happens than they can tell. "
+        "Nothing is lost within a week; receivers hear of changes late. Retries that are not due yet do not count.",
+        Panel(_BACKGROUND, "Webhook queue"),
+        (
+            Seen("nobody delivers", {PENDING: "0+15x100"}, "20m"),
+            silent("a burst is told within minutes", {PENDING: "0+15x20 0x80"}, "20m"),
+            silent("nothing is pending", {PENDING: "0x100"}, "20m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultWebhookSuccessLow",
+        "ticket",
+        "webhook:scaivault_webhook_deliveries_failed:ratio_increase1h > <webhook_failed_share>\n"
+        "and webhook:scaivault_webhook_deliveries:increase1h >= <fewest_deliveries>",
+        "5m",
+        "Webhook {{ $labels.webhook }} is not told of what happens",
+        "{{ $value | humanizePercentage }} of an hour's deliveries to {{ $labels.webhook }} were given up after their last attempt. "
+        "Its receiver is away or refuses them; after 50 in a row it is disabled. Others are not affected.",
+        Panel(_BACKGROUND, "Webhook success"),
+        (
+            Seen(
+                "one of two webhooks is refused a tenth",
+                deliveries("success", "0+9x80")
+                | deliveries("failed", "0+1x80")
+                | deliveries("success", "0+10x80", "wh_2"),
+                "20m",
+                labels={"webhook": "wh_1"},
+            ),
+            Seen("it is never told", deliveries("failed", "0+1x80"), "20m", labels={"webhook": "wh_1"}),
+            silent(
+                "one in a hundred is given up", deliveries("success", "0+99x80") | deliveries("failed", "0+1x80"), "20m"
+            ),
+            silent("there were few", deliveries("success", "0x10 5x70") | deliveries("failed", "0x10 5x70"), "20m"),
+            silent("none was ever given up", deliveries("success", "0+10x80"), "20m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultExporterStale",
+        "ticket",
+        "max without (instance, pod) (scaivault_exporter_up) == 0",
+        "5m",
+        "The exporter sees nothing of {{ $labels.collector }}",
+        "No exporter has succeeded in looking at {{ $labels.collector }} for 5 minutes; what it saw before is withdrawn, and "
+        "alerts that go by it are blind. PostgreSQL, Redis or the key service refuses it or is slow, or its role lacks a grant.",
+        Panel(_BACKGROUND, "Exporter"),
+        (
+            Seen("the look fails", {LOOKED: "1x4 0x40"}, "8m", labels={"collector": "secrets"}),
+            Seen("neither leads", {LOOKED: "1x4 0x40", LOOKED_TOO: "0x44"}, "8m"),
+            silent("the other one leads", {LOOKED: "1x4 0x40", LOOKED_TOO: "0x6 1x40"}, "8m"),
+            silent("one look fails", {LOOKED: "1x4 0 1x40"}, "8m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultExporterDown",
+        "ticket",
+        'sum without (instance, pod) (up{job="scaivault-exporter"}) == 0 or absent(up{job="scaivault-exporter"})',
+        "5m",
+        "No exporter can be reached",
+        "Prometheus has reached no exporter for 5 minutes. The vault serves as ever; what is true of the whole deployment "
+        "(queues, the root key, overdue rotations) is told by nobody, and alerts that go by it are blind.",
+        Panel(_BACKGROUND, "Exporter"),
+        (
+            Seen("it ends", {EXPORTER_UP: "1x4 0x40"}, "8m"),
+            Seen("nobody scrapes it", {WORKER_UP: "1x40"}, "6m"),
+            silent("one of two ends", {EXPORTER_UP: "1x4 0x40", EXPORTER_UP_TOO: "1x44"}, "8m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultWorkerStalled",
+        "ticket",
+        "duty:scaivault_worker_silent_seconds:min > <duty_silent_seconds>",
+        "5m",
+        "No worker gets {{ $labels.exported_job }} done",
+        "{{ if gt $value 1e9 }}{{ $labels.exported_job }} has not succeeded since the workers started"
+        "{{ else }}{{ $labels.exported_job }} last succeeded {{ $value | humanizeDuration }} ago{{ end }}, "
+        "finding nothing to do included. Workers run, but this duty fails or hangs: their log has job_failed and why.",
+        Panel(_BACKGROUND, "Workers' duties"),
+        (
+            Seen(
+                "it succeeds no more",
+                {SUCCEEDED: "0+15x20 300x60", BATCHES: "0+1x80"},
+                "17m",
+                labels={"exported_job": "webhook_delivery"},
+            ),
+            Seen("it never succeeded", {BATCHES: "0x80"}, "12m", labels={"exported_job": "webhook_delivery"}),
+            silent("it succeeds", {SUCCEEDED: "0+15x80", BATCHES: "0+1x80"}, "17m"),
+            silent(
+                "another worker succeeds",
+                {SUCCEEDED: "0+15x20 300x60", SUCCEEDED.replace("worker-0", "worker-1"): "0+15x80", BATCHES: "0+1x80"},
+                "17m",
+            ),
+            silent("it has just started", {SUCCEEDED: "_x4 60+15x80", BATCHES: "0x80"}, "6m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultWorkerDown",
+        "page",
+        'sum without (instance, pod) (up{job="scaivault-worker"}) == 0 or absent(up{job="scaivault-worker"})',
+        "5m",
+        "No worker can be reached",
+        "Prometheus has reached no worker for 5 minutes. Requests are served; nothing is rotated, no webhook is told, and what "
+        "is due waits until one runs. Nothing of it is lost within a week.",
+        Panel(_BACKGROUND, "Workers' duties"),
+        (
+            Seen("it ends", {WORKER_UP: "1x4 0x40"}, "8m"),
+            Seen("nobody scrapes it", {EXPORTER_UP: "1x40"}, "6m"),
+            silent("one of two ends", {WORKER_UP: "1x4 0x40", WORKER_UP_TOO: "1x44"}, "8m"),
+            silent("it is replaced", {WORKER_UP: "1x4 0x8 1x40"}, "8m"),
+        ),
+    ),
+)

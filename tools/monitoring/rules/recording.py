@@ -1,0 +1,130 @@
+"""Recording rules: how series are put together, once, for alerts and panels alike.
+
+`without` and not `by`: labels that only the deployment knows of (namespace, cluster) stay, and two installations under
+one Prometheus are never added up.
+"""
+
+from scaivault.observability.catalogue import CATALOGUE
+from scaivault.observability.catalogue.series import Scope
+from tools.monitoring.rules.model import Record
+
+WITHOUT = "without (instance, pod)"
+WINDOWS = ("5m", "30m", "1h", "6h", "3d")
+
+# What the vault answers for: neither who asks for addresses that there are none of, nor probes.
+COUNTED = 'job="scaivault",path_category!~"system|unmatched"'
+FOLDED = "without (instance, pod, method, status)"
+SLOW_PATHS = 'job="scaivault",path_category="secrets"'
+
+# Series of rotation are declared and come with this release.
+AWAITED = (
+    "scaivault_rotation_oldest_due_seconds",
+    "scaivault_rotation_queue_depth",
+    "scaivault_secrets_rotation_overdue",
+)
+PER_IDENTITY = "scaivault_rate_limit_bucket_fill"
+
+
+def cluster() -> tuple[Record, ...]:
+    """Facts about the deployment. Whoever told one before may still be remembered: it is never added to the present."""
+    names = sorted(
+        series.name
+        for series in CATALOGUE
+        if series.scope is Scope.CLUSTER and (series.is_here or series.name in AWAITED)
+    )
+    return (
+        *(Record(f"cluster:{name}:max", f"max {WITHOUT} ({name})") for name in names if name != PER_IDENTITY),
+        # An identity that is nearly empty is what there is to see; the many identities are not kept.
+        Record(f"category:{PER_IDENTITY}:min", f"min without (instance, pod, identity) ({PER_IDENTITY})"),
+    )
+
+
+def requests() -> tuple[Record, ...]:
+    return tuple(record for window in WINDOWS for record in _of_window(window))
+
+
+def _of_window(window: str) -> tuple[Record, ...]:
+    by_category, errors = f"path_category:scaivault_requests:rate{window}", f"scaivault_request_errors:rate{window}"
+    total, slow = f"scaivault:scaivault_requests:rate{window}", f"scaivault:scaivault_slow_requests:ratio_rate{window}"
+    seconds = "scaivault_request_duration_seconds"
+    fold = "without (path_category)"
+    return (
+        Record(by_category, f"sum {FOLDED} (rate(scaivault_requests_total{{{COUNTED}}}[{window}]))"),
+        Record(
+            f"path_category:{errors}",
+            # No error yet is no series yet, and yet no errors.
+            f'sum {FOLDED} (rate(scaivault_requests_total{{{COUNTED},status=~"5.."}}[{window}])) or 0 * {by_category}',
+        ),
+        Record(
+            f"path_category:scaivault_request_errors:ratio_rate{window}",
+            f"path_category:{errors} / ({by_category} > 0)",
+        ),
+        Record(total, f"sum {fold} ({by_category})"),
+        Record(f"scaivault:{errors}", f"sum {fold} (path_category:{errors})"),
+        Record(
+            f"scaivault:scaivault_request_errors:ratio_rate{window}",
+            f"scaivault:{errors} / ({total} > 0)",
+        ),
+        Record(
+            f"scaivault:scaivault_slow_requests:rate{window}",
+            f"sum {FOLDED[:-1]}, path_category) (rate({seconds}_count{{{SLOW_PATHS}}}[{window}]))"
+            f" - sum {FOLDED[:-1]}, path_category, le)"
+            f' (rate({seconds}_bucket{{{SLOW_PATHS},le="<request_seconds>"}}[{window}]))',
+        ),
+        Record(
+            slow,
+            f"scaivault:scaivault_slow_requests:rate{window}"
+            f" / (sum {FOLDED[:-1]}, path_category) (rate({seconds}_count{{{SLOW_PATHS}}}[{window}])) > 0)",
+        ),
+    )
+
+
+def dependencies() -> tuple[Record, ...]:
+    """Shares of calls that were slow, over 5 minutes, where there were enough of them to speak of a share."""
+    return (
+        _slow_share("scaivault_db_latency_seconds", "database_seconds"),
+        _slow_share("scaivault_redis_latency_seconds", "redis_seconds"),
+        _slow_share("scaivault_kms_latency_seconds", "kms_seconds"),
+        _slow_share("scaivault_audit_append_seconds", "audit_seconds"),
+    )
+
+
+def _slow_share(histogram: str, bound: str) -> Record:
+    count = f"sum {WITHOUT} (increase({histogram}_count[5m]))"
+    quick = f'sum without (instance, pod, le) (increase({histogram}_bucket{{le="<{bound}>"}}[5m]))'
+    name = histogram.removesuffix("_seconds").removesuffix("_latency")
+    return Record(f"job:{name}_slow:ratio_increase5m", f"1 - {quick} / ({count} >= <fewest_calls>)")
+
+
+def background() -> tuple[Record, ...]:
+    # Prometheus knows the label `job` as its own, and what the vault calls so as `exported_job`.
+    duty = "scaivault_worker_last_success_timestamp_seconds"
+    deliveries = "scaivault_webhook_deliveries_total"
+    return (
+        Record(
+            "duty:scaivault_worker_silent_seconds:min",
+            # A duty that never succeeded has no timestamp, and its batches are counted from 0.
+            f"time() - (max {WITHOUT} ({duty})"
+            f" or 0 * sum without (instance, pod, status) (scaivault_worker_jobs_total))",
+        ),
+        Record(
+            "webhook:scaivault_webhook_deliveries:increase1h",
+            f"sum without (instance, pod, status) (increase({deliveries}[1h]))",
+        ),
+        Record(
+            "webhook:scaivault_webhook_deliveries_failed:ratio_increase1h",
+            f'(sum without (instance, pod, status) (increase({deliveries}{{status="failed"}}[1h]))'
+            f" or 0 * webhook:scaivault_webhook_deliveries:increase1h)"
+            f" / (webhook:scaivault_webhook_deliveries:increase1h > 0)",
+        ),
+    )
+
+
+# Group by group: what is in one is evaluated in its order.
+GROUPS = {
+    "scaivault-cluster": cluster(),
+    "scaivault-requests": requests(),
+    "scaivault-dependencies": dependencies(),
+    "scaivault-background": background(),
+}
+RECORDS = tuple(record for records in GROUPS.values() for record in records)
