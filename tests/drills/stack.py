@@ -52,9 +52,8 @@ class Stack:
     to_database: Strait
     to_cache: Strait
     to_kms: Strait
-    api: api.Server | None = None
-    worker: worker.Server | None = None
-    exporter: exporter.Server | None = None
+    running: dict = field(default_factory=dict)
+    """The vault's own processes: `api`, `worker` and `exporter`."""
     tokens: seed.Tokens | None = None
     refused: Hook | None = None
     awaited: Hook | None = None
@@ -100,12 +99,12 @@ class Stack:
 
     def end(self, name):
         """At once, as by whoever needs its memory."""
-        server = getattr(self, name)
+        server = self.running[name]
         send(family_of(server.process.pid), signal.SIGKILL)
         server.process.wait()
 
     def start(self, name):
-        setattr(self, name, _START[name](self.plan, self.environ, self.settings))
+        self.running[name] = _START[name](self.plan, self.environ, self.settings)
 
 
 def _start_api(plan, environ, settings):
@@ -132,9 +131,9 @@ def started(folder):
     with ExitStack() as ending:
         stack = _dependencies(plan, ending)
         for name in _START:
-            # Whoever is there in the end: a drill may have put another in the place of the first.
-            ending.callback(lambda each=name: getattr(stack, each) and getattr(stack, each).stop())
             stack.start(name)
+            # Whoever is there in the end: a drill may have put another in the place of the first.
+            ending.callback(lambda each=name: stack.running[each].stop())
         stack.tokens = seed.ensure(stack.settings, plan.folder / "tokens")
         stack.refused, stack.awaited = (_hook(stack, name, ending) for name in ("refused", "awaited"))
         yield stack

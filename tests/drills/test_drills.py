@@ -1,32 +1,20 @@
-"""Every alert, fired by a real fault on the real stack and delivered by a real Alertmanager, and its end."""
+"""Every alert, fired by a real fault in the real stack and delivered by a real Alertmanager, and its end."""
 
 import contextlib
 
 import pytest
 
 from tests.drills.drill import WATCHDOG, Drill
-from tests.drills.load import Load
+from tests.drills.load import everyday
 from tests.drills.monitoring import watched
 from tests.drills.pager import Pager
 from tests.drills.rounds import ROUNDS
 from tests.drills.stack import started
 from tests.kms import aws
+from tools.monitoring.rules import Pace, files
 
-RULES = {
-    "rules.yml": """
-groups:
-  - name: x
-    rules:
-      - alert: ScaiVaultWatchdog
-        expr: vector(1)
-      - alert: ScaiVaultDown
-        expr: up{job="scaivault"} == 0
-        for: 5s
-      - alert: ScaiVaultKmsSlow
-        expr: histogram_quantile(0.95, sum by (le, operation) (rate(scaivault_kms_latency_seconds_bucket[6s]))) > 0.5
-        for: 5s
-"""
-}
+# Five minutes are six seconds, six hours 24.
+PACE = Pace(900, 6)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +34,8 @@ def stack(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def monitoring(stack, pager, tmp_path_factory):
-    load = Load(stack)
-    load.start()
-    with contextlib.ExitStack() as ending:
-        ending.callback(load.stop)
-        yield ending.enter_context(watched(tmp_path_factory.mktemp("monitoring"), stack, RULES, pager))
+    with everyday(stack), watched(tmp_path_factory.mktemp("monitoring"), stack, files(PACE), pager) as monitoring:
+        yield monitoring
 
 
 @pytest.fixture(scope="module")

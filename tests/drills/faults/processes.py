@@ -35,5 +35,5 @@ def api_without_room(stack):
     try:
         yield
     finally:
-        for pid in family_of(stack.api.process.pid):
+        for pid in family_of(stack.running["api"].process.pid):
             resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
