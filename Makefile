@@ -45,9 +45,10 @@ test-fast: $(VENV)/for-test ## The tests that start no servers
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-test ## Write what is made from data: docs/operations/metrics.md, prometheus-rules/
+docs: $(VENV)/for-test ## Write what is made from data: docs/operations/metrics.md, prometheus-rules/, grafana/
 	@$(BIN)/python -m tools.metrics_page > docs/operations/metrics.md.new && mv docs/operations/metrics.md.new docs/operations/metrics.md
 	@$(BIN)/python -m tools.monitoring.write
+	@$(BIN)/python -m tools.monitoring.dashboards grafana
 
 openapi: $(VENV)/for-run ## Write docs/openapi.json from the types that validate
 	@$(BIN)/scaivault server openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json

@@ -1,0 +1,166 @@
+"""Who uses the vault, how much, what is refused, and whether the audit trail keeps up."""
+
+from tools.monitoring.dashboards import variables
+from tools.monitoring.dashboards.objectives import LINES
+from tools.monitoring.dashboards.panel import Color, Dashboard, Kind, Panel, Query, Row
+from tools.monitoring.dashboards.promql import fact, quantiles, rate
+
+OF_TENANT = 'tenant=~"$tenant"'
+TIMES = {"P50": Color.GREEN, "P95": Color.BLUE, "P99": Color.ORANGE}
+
+USE = (
+    Panel(
+        1,
+        "Reads by tenant",
+        Kind.LINES,
+        "ops",
+        shows="Secret values handed out a second, by tenant.",
+        normal="Each tenant's usual shape.",
+        act="A jump: Top readers says who, the tenant's audit trail what.",
+        queries=(Query(rate(f"scaivault_secret_reads_total{{{OF_TENANT}}}", "tenant"), "{{tenant}}"),),
+        is_stacked=True,
+        while_empty="nobody read",
+    ),
+    Panel(
+        2,
+        "Writes by tenant",
+        Kind.LINES,
+        "ops",
+        shows="Versions of secrets written a second, by tenant.",
+        normal="Little, and peaks at deployments and rotations.",
+        act="A constant stream fills the disk with versions: find the writer in the audit trail.",
+        queries=(Query(rate(f"scaivault_secret_writes_total{{{OF_TENANT}}}", "tenant"), "{{tenant}}"),),
+        is_stacked=True,
+        while_empty="nobody wrote",
+    ),
+    Panel(
+        3,
+        "Reads by type",
+        Kind.LINES,
+        "ops",
+        shows="Secret values handed out a second, by type of secret.",
+        normal="Each installation's own mixture.",
+        act="A type that nobody used before: Top readers.",
+        queries=(Query(rate(f"scaivault_secret_reads_total{{{OF_TENANT}}}", "secret_type"), "{{secret_type}}"),),
+        is_stacked=True,
+        while_empty="nobody read",
+    ),
+    Panel(
+        4,
+        "Secrets",
+        Kind.LINES,
+        "short",
+        shows="Live secrets, by tenant.",
+        normal="Slow growth.",
+        act="A sudden fall is a deletion in bulk: audit trail, action delete. Deleted is not yet destroyed.",
+        queries=(Query(fact(f"scaivault_secrets{{{OF_TENANT}}}", "tenant"), "{{tenant}}"),),
+        width=12,
+    ),
+    Panel(
+        5,
+        "Top readers",
+        Kind.BARS,
+        "short",
+        shows="Reads of an hour of the identities that read most, each behind its tenant, out of the audit trail.",
+        normal="The names you know, in about yesterday's order.",
+        act="An unknown name: its reads in the audit trail, then its owner; revoke its tokens if in doubt.",
+        queries=(Query("sort_desc(max by (identity) (scaivault_top_readers))", "{{identity}}"),),
+        width=12,
+        base=Color.BLUE,
+        while_empty="nobody read",
+    ),
+)
+REFUSALS = (
+    Panel(
+        6,
+        "Policy violations",
+        Kind.LINES,
+        "reqps",
+        shows="Requests a second that were refused by scope or policy, by tenant.",
+        normal="Near zero; a few after a policy was narrowed.",
+        act="A spike is a mistake in a policy, or somebody who tries doors: audit trail, action policy_violation.",
+        queries=(Query(rate(f"scaivault_policy_violations_total{{{OF_TENANT}}}", "tenant"), "{{tenant}}"),),
+        steps=((1, Color.RED),),
+        alerts=("ScaiVaultPolicyViolationSpike",),
+        is_stacked=True,
+        while_empty="none",
+    ),
+    Panel(
+        7,
+        "Not let in",
+        Kind.LINES,
+        "reqps",
+        shows="Requests a second answered with 401 (who are you?), 403 (you may not) and 429 (not so fast).",
+        normal="Little.",
+        act="401 that grows: tokens that ended, or guesses; each address is slowed down by itself.",
+        queries=(Query(rate('scaivault_requests_total{status=~"401|403|429"}', "status"), "{{status}}"),),
+        shades={"401": Color.RED, "403": Color.ORANGE, "429": Color.YELLOW},
+        is_stacked=True,
+        while_empty="none",
+    ),
+    Panel(
+        8,
+        "Emptiest buckets",
+        Kind.BARS,
+        "percentunit",
+        shows="The share of its bucket that an identity has left, of those that have least, by limit.",
+        normal="Nothing here below 20 %.",
+        act="At zero it is being refused: talk to its owner; raise RATE_LIMIT_… only for everybody's good.",
+        queries=(
+            Query(
+                "sort(max by (category, identity) (scaivault_rate_limit_bucket_fill))",
+                "{{category}} {{identity}}",
+            ),
+        ),
+        base=Color.RED,
+        steps=((0.05, Color.YELLOW), (0.2, Color.GREEN)),
+        alerts=("ScaiVaultRateLimitingSustained",),
+        most=1,
+        while_empty="all full",
+    ),
+)
+AUDIT = (
+    Panel(
+        9,
+        "Audit append",
+        Kind.LINES,
+        "s",
+        shows="Time of the statement that writes an audit entry; for reads it is the look-up as well, and the commit.",
+        normal="P99 below 50 ms.",
+        act="Every answer waits for its entry: look at PostgreSQL's disk first; then the runbook.",
+        queries=quantiles("scaivault_audit_append_seconds"),
+        steps=((LINES.audit_seconds, Color.RED),),
+        shades=TIMES,
+        alerts=("ScaiVaultAuditAppendSlow",),
+    ),
+    Panel(
+        10,
+        "Audit entries",
+        Kind.LINES,
+        "ops",
+        shows="Audit entries written a second, by action.",
+        normal="Follows traffic: one for every operation on a secret.",
+        act="Traffic without entries can not be: an answer that has no entry is not given. Report it.",
+        queries=(Query(rate("scaivault_audit_entries_total", "action"), "{{action}}"),),
+        is_stacked=True,
+    ),
+    Panel(
+        11,
+        "Operations that failed",
+        Kind.LINES,
+        "ops",
+        shows="Audit entries a second of operations that were refused or failed, by action.",
+        normal="Little.",
+        act="`GET /v1/audit/logs?success=false` has them, with who and what.",
+        queries=(Query(rate('scaivault_audit_entries_total{success="false"}', "action"), "{{action}}"),),
+        is_stacked=True,
+    ),
+)
+
+ACCESS = Dashboard(
+    "scaivault-access",
+    "ScaiVault / Access and audit",
+    "Who uses the vault and how much, what is refused, and whether the audit trail keeps up.",
+    (Row(100, "Use"), *USE, Row(101, "Refusals"), *REFUSALS, Row(102, "Audit trail"), *AUDIT),
+    variables.BY_TENANT,
+)
