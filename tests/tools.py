@@ -1,6 +1,6 @@
 """Programs of others that tests run: what `make tools` unpacked from Debian, else what the system has.
 
-- `prometheus`, `promtool`: their paths. Where one is missing a test says so, and fails in CI.
+- `prometheus`, `promtool`, `alertmanager`, `amtool`: their paths. Where one is missing a test says so, and fails in CI.
 """
 
 import shutil
@@ -10,6 +10,7 @@ import pytest
 
 from scaivault.settings import process_environ
 
+TEMPLATES = "/usr/share/prometheus/alertmanager"
 UNPACKED = Path(__file__).parents[1] / ".venv/debian/usr/bin"
 
 
@@ -30,3 +31,25 @@ def promtool() -> str:
 @pytest.fixture(scope="session")
 def prometheus() -> str:
     return program("prometheus")
+
+
+@pytest.fixture(scope="session")
+def amtool() -> str:
+    return program("amtool")
+
+
+@pytest.fixture(scope="session")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The beginning of its command line: it runs in a folder of its own, so that paths behind it must be absolute.
+
+    Debian's build looks for its templates where the package would put them and knows no option for it. In a copy that
+    place is the folder it is started in, spelled as long.
+    """
+    unpacked, folder = Path(program("prometheus-alertmanager")), tmp_path_factory.mktemp("alertmanager")
+    for template in (unpacked.parents[1] / TEMPLATES.removeprefix("/usr/")).glob("*.tmpl"):
+        shutil.copy(template, folder)
+    here = "./" * (len(TEMPLATES) // 2)
+    copy = folder / "alertmanager"
+    copy.write_bytes(unpacked.read_bytes().replace(TEMPLATES.encode(), here.encode()))
+    copy.chmod(0o700)
+    return ["env", "-C", str(folder), str(copy)]

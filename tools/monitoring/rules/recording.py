@@ -4,9 +4,9 @@
 one Prometheus are never added up.
 """
 
-from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.series import Scope
 from tools.monitoring.rules.model import Record
+from tools.monitoring.series import EXISTING
 
 WITHOUT = "without (instance, pod)"
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
@@ -14,24 +14,15 @@ WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 # What the vault answers for: neither who asks for addresses that there are none of, nor probes.
 COUNTED = 'job="scaivault",path_category!~"system|unmatched"'
 FOLDED = "without (instance, pod, method, status)"
-SLOW_PATHS = 'job="scaivault",path_category="secrets"'
+SECRETS = 'job="scaivault",path_category="secrets"'
+FOLDED_TIMES = "without (instance, pod, method, path_category)"
 
-# Series of rotation are declared and come with this release.
-AWAITED = (
-    "scaivault_rotation_oldest_due_seconds",
-    "scaivault_rotation_queue_depth",
-    "scaivault_secrets_rotation_overdue",
-)
 PER_IDENTITY = "scaivault_rate_limit_bucket_fill"
 
 
 def cluster() -> tuple[Record, ...]:
     """Facts about the deployment. Whoever told one before may still be remembered: it is never added to the present."""
-    names = sorted(
-        series.name
-        for series in CATALOGUE
-        if series.scope is Scope.CLUSTER and (series.is_here or series.name in AWAITED)
-    )
+    names = sorted(series.name for series in EXISTING if series.scope is Scope.CLUSTER)
     return (
         *(Record(f"cluster:{name}:max", f"max {WITHOUT} ({name})") for name in names if name != PER_IDENTITY),
         # An identity that is nearly empty is what there is to see; the many identities are not kept.
@@ -45,9 +36,9 @@ def requests() -> tuple[Record, ...]:
 
 def _of_window(window: str) -> tuple[Record, ...]:
     by_category, errors = f"path_category:scaivault_requests:rate{window}", f"scaivault_request_errors:rate{window}"
-    total, slow = f"scaivault:scaivault_requests:rate{window}", f"scaivault:scaivault_slow_requests:ratio_rate{window}"
-    seconds = "scaivault_request_duration_seconds"
-    fold = "without (path_category)"
+    total, slow = f"scaivault:scaivault_requests:rate{window}", f"scaivault:scaivault_slow_requests:rate{window}"
+    of_secrets = f"sum {FOLDED_TIMES} (rate(scaivault_request_duration_seconds_count{{{SECRETS}}}[{window}]))"
+    quick = f'rate(scaivault_request_duration_seconds_bucket{{{SECRETS},le="<request_seconds>"}}[{window}])'
     return (
         Record(by_category, f"sum {FOLDED} (rate(scaivault_requests_total{{{COUNTED}}}[{window}]))"),
         Record(
@@ -59,23 +50,11 @@ def _of_window(window: str) -> tuple[Record, ...]:
             f"path_category:scaivault_request_errors:ratio_rate{window}",
             f"path_category:{errors} / ({by_category} > 0)",
         ),
-        Record(total, f"sum {fold} ({by_category})"),
-        Record(f"scaivault:{errors}", f"sum {fold} (path_category:{errors})"),
-        Record(
-            f"scaivault:scaivault_request_errors:ratio_rate{window}",
-            f"scaivault:{errors} / ({total} > 0)",
-        ),
-        Record(
-            f"scaivault:scaivault_slow_requests:rate{window}",
-            f"sum {FOLDED[:-1]}, path_category) (rate({seconds}_count{{{SLOW_PATHS}}}[{window}]))"
-            f" - sum {FOLDED[:-1]}, path_category, le)"
-            f' (rate({seconds}_bucket{{{SLOW_PATHS},le="<request_seconds>"}}[{window}]))',
-        ),
-        Record(
-            slow,
-            f"scaivault:scaivault_slow_requests:rate{window}"
-            f" / (sum {FOLDED[:-1]}, path_category) (rate({seconds}_count{{{SLOW_PATHS}}}[{window}])) > 0)",
-        ),
+        Record(total, f"sum without (path_category) ({by_category})"),
+        Record(f"scaivault:{errors}", f"sum without (path_category) (path_category:{errors})"),
+        Record(f"scaivault:scaivault_request_errors:ratio_rate{window}", f"scaivault:{errors} / ({total} > 0)"),
+        Record(slow, f"{of_secrets} - sum {FOLDED_TIMES[:-1]}, le) ({quick})"),
+        Record(f"scaivault:scaivault_slow_requests:ratio_rate{window}", f"{slow} / ({of_secrets} > 0)"),
     )
 
 
@@ -105,7 +84,7 @@ def background() -> tuple[Record, ...]:
             "duty:scaivault_worker_silent_seconds:min",
             # A duty that never succeeded has no timestamp, and its batches are counted from 0.
             f"time() - (max {WITHOUT} ({duty})"
-            f" or 0 * sum without (instance, pod, status) (scaivault_worker_jobs_total))",
+            f" or 0 * count without (instance, pod, status) (scaivault_worker_jobs_total))",
         ),
         Record(
             "webhook:scaivault_webhook_deliveries:increase1h",
