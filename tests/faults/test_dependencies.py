@@ -524,6 +524,14 @@ class TestRedis:
         no_surprises(vault)
 
 
+    def test_metrics_say_like_readiness_whether_it_can_serve(self, stage):
+        vault = stage.vault
+        await_true(lambda: vault.gauge("scaivault_ready") == 1)
+        with self.stopped(stage.redis):
+            await_true(lambda: vault.gauge("scaivault_ready") == 0)
+        await_true(lambda: vault.gauge("scaivault_ready") == 1)
+
+
 class TestKeyService:
     @pytest.fixture
     def away(self, single):

@@ -228,6 +228,12 @@ def test_told_to_end_it_finishes_and_gives_back_what_it_has(site):
     assert site.check() == 0
 
 
+def test_its_metrics_say_whether_it_is_ready(site):
+    """From the first look on, and of itself: it needs no API."""
+    worker = site.start()
+    await_true(lambda: "\nscaivault_ready 1.0\n" in (probe(worker, "/v1/metrics") or ""))
+
+
 def test_when_its_database_hangs_up_it_goes_on_afterwards(site):
     worker = site.start()
     site.write(6)

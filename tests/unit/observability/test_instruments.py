@@ -159,15 +159,16 @@ instruments.secret_read("tnt_dev", "kv")
 instruments.secret_write("tnt_dev")
 instruments.policy_violation("tnt_dev")
 instruments.set_pool(5, 3)
+instruments.set_ready(sys.argv[2:] != ["unready"])
 print("ready", flush=True)
 input()
 """
 
 
 @contextlib.contextmanager
-def worker(folder):
+def worker(folder, *words):
     """A process that has counted, and that lives until it is killed."""
-    command = [sys.executable, "-c", WORKER, str(folder)]
+    command = [sys.executable, "-c", WORKER, str(folder), *words]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout.readline() == b"ready\n"
@@ -227,6 +228,19 @@ def test_memory_is_told_by_kind_of_process(tmp_path, instruments):
     assert alone > 1_000_000
     with worker(tmp_path):
         assert samples(instruments, "scaivault_process_resident_memory_bytes")["api",] > alone + 1_000_000
+
+
+def test_a_pod_is_ready_if_each_of_its_live_processes_is(tmp_path, instruments):
+    instruments.join(tmp_path)
+    assert samples(instruments, "scaivault_ready") == {(): 0}
+    instruments.set_ready(True)
+    with worker(tmp_path), worker(tmp_path):
+        assert samples(instruments, "scaivault_ready") == {(): 1}
+        with worker(tmp_path, "unready"):
+            assert samples(instruments, "scaivault_ready") == {(): 0}
+        assert samples(instruments, "scaivault_ready") == {(): 1}
+        instruments.set_ready(False)
+        assert samples(instruments, "scaivault_ready") == {(): 0}
 
 
 def test_a_process_tells_what_it_does(tmp_path, instruments):
