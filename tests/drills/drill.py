@@ -41,8 +41,8 @@ class Seen:
 
     alert: str
     fault: str
-    notified_after: float
-    resolved_after: float
+    notified_after: float | None
+    resolved_after: float | None
 
 
 @dataclass
@@ -66,28 +66,45 @@ class Drill:
         self._stack = stack
         self._pager = pager
         self._tell = tell
+        self._looked_at = 0.0
         self.evidence = []
+
+    def watch_quietly(self, seconds):
+        """AssertionError if anything but the watchdog fires meanwhile."""
+        self._tell(f"Nothing is wrong for {seconds} s:")
+        self._await_quiet()
+        self._pager.await_news(lambda: self._pager.firing() != {WATCHDOG}, seconds)
+        self._check_nothing_but()
+        self.evidence.append(Seen(WATCHDOG, "none: it fires while the way to the pager is open", None, None))
+        self._tell(f"  {WATCHDOG} was told, and nothing else")
 
     def run(self, a_round):
         """Add the round's evidence to what there is. AssertionError if it is not all as it should be."""
-        began_at = time.time()
+        self._await_quiet()
         self._tell(f"{a_round.name}:")
         with ExitStack() as faults:
             ongoing = [self._inject(injection, faults) for injection in a_round.injections]
-            for each in ongoing:
-                self._tell(f"  {each.injection.fault} …")
             self._end_each_when_told(ongoing)
-        still = self._pager.await_firing({WATCHDOG}, PATIENCE_SECONDS) - {WATCHDOG}
-        assert not still, f"after the faults had ended {sorted(still)} did not"
-        told = {notice.name for notice in self._pager.notices(began_at) if notice.status == FIRING}
-        strangers = told - {*a_round.must_fire, *a_round.may_fire, WATCHDOG}
-        assert not strangers, f"{sorted(strangers)} fired too"
+        self._await_quiet()
+        self._check_nothing_but(*a_round.must_fire, *a_round.may_fire)
         for each in ongoing:
             self._note(each)
+
+    def _await_quiet(self):
+        loud = self._pager.await_firing({WATCHDOG}, PATIENCE_SECONDS)
+        assert loud == {WATCHDOG}, f"nothing is wrong any more, and yet {sorted(loud - {WATCHDOG})} fires"
+
+    def _check_nothing_but(self, *names):
+        """Of all that was told since this was last asked."""
+        before, self._looked_at = self._looked_at, time.time()
+        told = {notice.name for notice in self._pager.notices(before) if notice.status == FIRING}
+        strangers = told - {*names, WATCHDOG}
+        assert not strangers, f"{sorted(strangers)} fired too"
 
     def _inject(self, injection, faults):
         ongoing = _Ongoing(injection, time.time(), faults.enter_context(ExitStack()))
         ongoing.fault.enter_context(injection.inject(self._stack))
+        self._tell(f"  {injection.fault} …")
         return ongoing
 
     def _end_each_when_told(self, ongoing):
@@ -98,6 +115,7 @@ class Drill:
             silent = [alert for each in left for alert in each.injection.fires if not self._has_fired(alert, each)]
             assert time.monotonic() < deadline, f"nobody was told of {silent}, but of {sorted(self._pager.firing())}"
             for each in filter(self._is_told, list(left)):
+                self._tell(f"  {each.injection.fault}: told, after {time.time() - each.began_at:.0f} s")
                 each.end()
                 left.remove(each)
 

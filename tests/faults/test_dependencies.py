@@ -523,7 +523,6 @@ class TestRedis:
         check_books(load)
         no_surprises(vault)
 
-
     def test_metrics_say_like_readiness_whether_it_can_serve(self, stage):
         vault = stage.vault
         await_true(lambda: vault.gauge("scaivault_ready") == 1)

@@ -63,16 +63,16 @@ def dependencies() -> tuple[Record, ...]:
     return (
         _slow_share("scaivault_db_latency_seconds", "database_seconds"),
         _slow_share("scaivault_redis_latency_seconds", "redis_seconds"),
-        _slow_share("scaivault_kms_latency_seconds", "kms_seconds"),
+        _slow_share("scaivault_kms_latency_seconds", "kms_seconds", "fewest_kms_calls"),
         _slow_share("scaivault_audit_append_seconds", "audit_seconds"),
     )
 
 
-def _slow_share(histogram: str, bound: str) -> Record:
+def _slow_share(histogram: str, bound: str, fewest: str = "fewest_calls") -> Record:
     count = f"sum {WITHOUT} (increase({histogram}_count[5m]))"
     quick = f'sum without (instance, pod, le) (increase({histogram}_bucket{{le="<{bound}>"}}[5m]))'
     name = histogram.removesuffix("_seconds").removesuffix("_latency")
-    return Record(f"job:{name}_slow:ratio_increase5m", f"1 - {quick} / ({count} >= <fewest_calls>)")
+    return Record(f"job:{name}_slow:ratio_increase5m", f"1 - {quick} / ({count} >= <{fewest}>)")
 
 
 def background() -> tuple[Record, ...]:
