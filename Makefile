@@ -45,7 +45,7 @@ test-fast: $(VENV)/for-test ## The tests that start no servers
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-test ## Write what is made from data: docs/operations/metrics.md, prometheus-rules/, grafana/
+docs: $(VENV)/for-test ## Write what is made from data: metrics.md, prometheus-rules/, grafana/, runbooks' index
 	@$(BIN)/python -m tools.metrics_page > docs/operations/metrics.md.new && mv docs/operations/metrics.md.new docs/operations/metrics.md
 	@$(BIN)/python -m tools.monitoring.write
 	@$(BIN)/python -m tools.monitoring.dashboards grafana

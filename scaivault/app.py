@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Flask
 
-from scaivault.bootstrap import Services
+from scaivault.bootstrap.services import Services
 from scaivault.edge.context import RequestContext
 from scaivault.edge.dispatch import SecretPathConverter, blueprint, categories
 

@@ -147,7 +147,7 @@ def bootstrap(
 
     The administrator's token is the only line on standard output, and is never shown again.
     """
-    from scaivault.bootstrap import build  # noqa: PLC0415 - the other commands need no services
+    from scaivault.bootstrap.api import build  # noqa: PLC0415 - the other commands need no services
     from scaivault.features.identity.model import USER_ID, Identity  # noqa: PLC0415
 
     if re.fullmatch(USER_ID, admin, re.ASCII) is None:
@@ -268,7 +268,7 @@ def rotate_key(tenant: str | None, partner: str | None, all_tenants: bool, older
 def openapi() -> None:
     """Print the API's OpenAPI document. Needs no configuration."""
     from scaivault.app import create_app  # noqa: PLC0415 - the other commands need no application
-    from scaivault.bootstrap import build  # noqa: PLC0415
+    from scaivault.bootstrap.api import build  # noqa: PLC0415
 
     placeholders = {"BASE_URL": "https://vault.example.com", "KMS_PROVIDER": "local", "KMS_LOCAL_KEY_FILE": "/none"}
     nowhere = {"DATABASE_URL": "postgresql://nowhere", "REDIS_URL": "redis://nowhere"}
@@ -303,7 +303,7 @@ class _Progress:
 @contextmanager
 def _rotation() -> Iterator["KeyRotation"]:
     """The key rotation of this installation; an error ends the command with what to do next."""
-    from scaivault.bootstrap import build  # noqa: PLC0415 - the other commands need no services
+    from scaivault.bootstrap.api import build  # noqa: PLC0415 - the other commands need no services
 
     services = build(_settings_or_exit())
     os.nice(ROTATION_NICENESS)

@@ -8,7 +8,7 @@ import sys
 import threading
 from types import FrameType
 
-from scaivault.bootstrap import build_worker
+from scaivault.bootstrap.worker import build_worker
 from scaivault.observability import logs
 from scaivault.settings import Settings
 

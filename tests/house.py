@@ -9,7 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from scaivault.app import create_app
-from scaivault.bootstrap import Services, build
+from scaivault.bootstrap.api import build
+from scaivault.bootstrap.services import Services
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope

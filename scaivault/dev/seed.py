@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.dev import processes
 from scaivault.dev.issuer import CLIENT_ID
 from scaivault.dev.plan import PARTNER, TENANT

@@ -77,6 +77,13 @@ class Exporter(Part):
     last_seen: Timestamp | None = None
 
 
+class BackgroundWorkers(Part):
+    """Those that do what nobody asks for; `unreachable` if none was seen lately."""
+
+    alive: int | None = None
+    last_seen: Timestamp | None = None
+
+
 class Job(Part):
     """A background job of the worker that answers; `starting` until its first run has ended."""
 
@@ -95,6 +102,7 @@ class Queues(Part):
     """What is due and waits."""
 
     directory_syncs: int | None = None
+    webhook_deliveries: int | None = None
 
 
 class Audit(Part):
@@ -110,6 +118,7 @@ class Detailed(Reply):
     uptime_seconds: float
     checks: Checks
     workers: Workers
+    background_workers: BackgroundWorkers
     exporter: Exporter
     jobs: dict[str, Job]
     migrations: Migrations
@@ -123,6 +132,14 @@ class JobTimes:
 
     last_success: datetime | None
     last_failure: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """How many were seen lately, and when the last."""
+
+    alive: int
+    last_seen: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +158,9 @@ class Facts:
     has_next_month: Callable[[], bool]
     migrations: Callable[[], tuple[int, int]]
     queued_syncs: Callable[[], int]
+    queued_deliveries: Callable[[], int]
     workers: Callable[[], Mapping[str, int]]
+    background_workers: Callable[[], Seen]
     exporter_last_seen: Callable[[], datetime | None]
 
 
@@ -163,8 +182,9 @@ class Detail:
                 "last_rotation": facts.last_rotation,
                 "audit": self._ask_audit,
                 "migrations": self._ask_migrations,
-                "queues": lambda: Queues(directory_syncs=facts.queued_syncs()),
+                "queues": self._ask_queues,
                 "workers": self._ask_workers,
+                "background_workers": self._ask_background_workers,
                 "exporter": self._ask_exporter,
             },
             answer_seconds,
@@ -177,6 +197,7 @@ class Detail:
         exporter = _part(Exporter, answers["exporter"])
         parts = {
             "workers": _part(Workers, answers["workers"]),
+            "background_workers": _part(BackgroundWorkers, answers["background_workers"]),
             "migrations": _part(Migrations, answers["migrations"]),
             "queues": _part(Queues, answers["queues"]),
             "audit": _part(Audit, answers["audit"]),
@@ -225,6 +246,15 @@ class Detail:
     def _ask_migrations(self) -> Migrations:
         applied, pending = self._facts.migrations()
         return Migrations(status=_word(pending == 0), applied=applied, pending=pending)
+
+    def _ask_queues(self) -> Queues:
+        facts = self._facts
+        return Queues(directory_syncs=facts.queued_syncs(), webhook_deliveries=facts.queued_deliveries())
+
+    def _ask_background_workers(self) -> BackgroundWorkers:
+        seen = self._facts.background_workers()
+        condition = Condition.OK if seen.alive else Condition.UNREACHABLE
+        return BackgroundWorkers(status=condition.value, alive=seen.alive, last_seen=seen.last_seen)
 
     def _ask_workers(self) -> Workers:
         return Workers(**self._facts.workers())

@@ -10,7 +10,7 @@ from statistics import median
 
 import psycopg
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.crypto.envelope import Envelope, Place
 from scaivault.kernel.plaintext import Plaintext
 from tests.bench.load import Clients, Outcome, percentile

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psycopg
 
-from scaivault.bootstrap import Services, build
+from scaivault.bootstrap.api import build
+from scaivault.bootstrap.services import Services
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.dev import api, postgres, processes, scaikey, valkey
 from scaivault.dev.issuer import Issuer

@@ -1,7 +1,7 @@
 """The API with buckets that nobody counts: what it would be without limits. There is no such switch in the product."""
 
 from scaivault.app import create_app
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.kernel.limits import Level, RateCategory
 from scaivault.settings import Settings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.kernel.caller import Role, Scope
 from tests.contract.operations import (
     ANY,

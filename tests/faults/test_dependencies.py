@@ -22,7 +22,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.dev import postgres, valkey
 from scaivault.features.identity.model import Identity

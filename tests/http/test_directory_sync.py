@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from scaivault import bootstrap
+from scaivault.bootstrap import api
 from scaivault.kernel.caller import Role, Scope
 from scaivault.outbound import http
 from tests.house import OTHER_TENANT, TENANT, furnish, opened
@@ -122,7 +122,7 @@ def reading(directory):
 
 @pytest.fixture
 def house(database_url, redis_url, tmp_path, directory, monkeypatch):
-    monkeypatch.setattr(bootstrap, "SYNC_SECONDS", 0.02)
+    monkeypatch.setattr(api, "SYNC_SECONDS", 0.02)
     with opened(database_url, redis_url, tmp_path, **reading(directory)) as house:
         yield house
 
@@ -510,8 +510,8 @@ class TestSchedule:
     def test_everything_is_read_once_an_interval_by_however_many_processes(
         self, directory, database_url, redis_url, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(bootstrap, "SYNC_SECONDS", 0.02)
-        monkeypatch.setattr(bootstrap, "SYNC_SCHEDULE_SECONDS", 0.02)
+        monkeypatch.setattr(api, "SYNC_SECONDS", 0.02)
+        monkeypatch.setattr(api, "SYNC_SCHEDULE_SECONDS", 0.02)
         environment = reading(directory) | {"IDENTITY_SYNC_INTERVAL": "6h"}
         with opened(database_url, redis_url, tmp_path) as first:
             furnish(first)  # before the first sync, which would make the tenants itself

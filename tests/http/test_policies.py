@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from scaivault.app import create_app
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.kernel.caller import Role
 from tests.house import furnish, opened
 

@@ -12,11 +12,12 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scaivault.bootstrap import VERSION
+from scaivault.bootstrap.base import VERSION
 from scaivault.features.secrets import store
 from scaivault.kernel.caller import Role
 from scaivault.storage import database as storage
 from scaivault.storage.standing import MIGRATIONS
+from scaivault.workers.heartbeat import Heartbeat
 from tests.house import OTHER_TENANT, TENANT, Voice, furnish, opened
 
 HEALTH, READY, DETAILED, METRICS = "/v1/health", "/v1/health/ready", "/v1/health/detailed", "/v1/metrics"
@@ -206,7 +207,8 @@ class TestDetail:
         assert (answer.status_code, error(answer)) == (403, "insufficient_scope")
         assert ada.get(DETAILED).status_code == 200
 
-    def test_it_tells_how_each_component_feels(self, ada):
+    def test_it_tells_how_each_component_feels(self, house, ada):
+        Heartbeat(house.services.database, house.clock, "worker").beat()
         detail = ada.get(DETAILED).json
         assert (detail["status"], detail["version"]) == ("healthy", VERSION)
         assert detail["uptime_seconds"] >= 0
@@ -223,12 +225,27 @@ class TestDetail:
         ada.write("app/appended")
         detail = ada.get(DETAILED).json
         assert detail["migrations"] == {"status": "ok", "applied": len(MIGRATION_FILES), "pending": 0}
-        assert detail["queues"] == {"status": "ok", "directory_syncs": 0}
+        assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
         assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "metrics", "audit_months"}
         assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
         assert detail["workers"]["status"] == "ok"
+
+    def test_where_no_worker_was_seen_lately_it_says_since_when_and_is_not_well(self, house, ada):
+        heartbeat = Heartbeat(house.services.database, house.clock, "worker")
+        heartbeat.beat()
+        seen = house.clock.now()
+        house.clock.forward(seconds=29)
+        assert ada.get(DETAILED).json["background_workers"]["alive"] == 1
+        house.clock.forward(seconds=2)
+        detail = ada.get(DETAILED).json
+        assert detail["background_workers"] == {
+            "status": "unreachable",
+            "alive": 0,
+            "last_seen": seen.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        }
+        assert detail["status"] == "degraded"
 
     def test_a_release_that_is_ahead_of_its_schema_says_so(self, database_url, redis_url, tmp_path):
         with psycopg.connect(database_url) as superuser:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from scaivault.app import create_app
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.kernel.caller import Scope
 from tests.house import furnish, opened
 

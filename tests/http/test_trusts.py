@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scaivault.app import create_app
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.crypto.kms.local import write_key_file
 from scaivault.features.identity.service import exchange as exchange_service
 from scaivault.kernel.caller import Role, Scope

@@ -7,7 +7,7 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from scaivault.bootstrap import build_worker
+from scaivault.bootstrap.worker import build_worker
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Address
 from tests.receiver import Receiver, answer, is_genuine, status

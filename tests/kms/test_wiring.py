@@ -2,7 +2,7 @@
 
 import pytest
 
-from scaivault.bootstrap import _kms
+from scaivault.bootstrap.base import root_key_service
 from scaivault.crypto.kms.resilient import ResilientKeys
 from scaivault.settings import Settings
 from tests.kms import hsm
@@ -34,6 +34,6 @@ def pkcs11(hsm_token):
 
 @pytest.mark.parametrize("provider", ["aws", "pkcs11"])
 def test_a_remote_provider_works_and_is_guarded(request, provider):
-    keys = _kms(Settings.from_env(ELSEWHERE | request.getfixturevalue(provider)))
+    keys = root_key_service(Settings.from_env(ELSEWHERE | request.getfixturevalue(provider)))
     assert isinstance(keys, ResilientKeys)
     assert keys.decrypt(keys.encrypt(KEY, b"here"), b"here") == KEY

@@ -7,7 +7,7 @@ from collections import Counter
 import psycopg
 import pytest
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.crypto.kms.local import LocalKeys, write_key_file
 from scaivault.crypto.rotation import IDENTITY
 from scaivault.kernel.errors import NotFound

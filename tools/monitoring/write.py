@@ -1,16 +1,20 @@
-"""Writes what `make docs` writes for Prometheus."""
+"""Writes what `make docs` writes for Prometheus, and the index of runbooks."""
 
 from pathlib import Path
 
 from tools.monitoring import rules
+from tools.monitoring.rules import index
 
 FOLDER = Path("prometheus-rules")
+RUNBOOKS = Path("docs/runbooks")
 
 
 def written() -> dict[Path, str]:
     """Each file, and what belongs into it."""
-    return {FOLDER / name: text for name, text in rules.files().items()} | {
-        FOLDER / "tests" / name: text for name, text in rules.stories().items()
+    return {
+        **{FOLDER / name: text for name, text in rules.files().items()},
+        **{FOLDER / "tests" / name: text for name, text in rules.stories().items()},
+        RUNBOOKS / "README.md": index.page(),
     }
 
 

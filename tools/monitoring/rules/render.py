@@ -1,40 +1,38 @@
 """From data to the files of prometheus-rules/."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import yaml
 
-from tools.monitoring.rules import thresholds
-from tools.monitoring.rules.alerts import BY_MODULE
+from tools.monitoring.rules import alerts, recording, thresholds
 from tools.monitoring.rules.model import Alert, Panel, Record, Seen
 from tools.monitoring.rules.pace import REAL, Pace, seconds
-from tools.monitoring.rules.recording import GROUPS
 from tools.monitoring.rules.thresholds import Thresholds
 
 RUNBOOKS = "https://docs.scailabs.ai/scaivault/runbooks"  # whoever keeps them elsewhere changes this one line
-RECORDING, ALERTING = "scaivault-recording.yaml", "scaivault-alerts.yaml"
 _HEAD = "# Written from tools/monitoring/rules by `make docs`; a test compares them.\n"
-_PLACE = re.compile(r"<([a-z_]+)>")
+_PLACE = re.compile(r"<([a-z_]+)(%?)>")
 _Data = dict[str, Any]
 
 
 def files(pace: Pace = REAL, limits: Thresholds | None = None) -> dict[str, str]:
-    """File name → YAML, with the thresholds that belong to the pace unless others are given."""
+    """File name → YAML, with the thresholds that belong to the pace unless others are given.
+
+    A file for each module, with one group, whose rules are evaluated in their order: records first.
+    """
     writer = _Writer(pace, limits or thresholds.at(pace))
     return {
-        RECORDING: _yaml({"groups": [_group(name, map(writer.record, records)) for name, records in GROUPS.items()]}),
-        ALERTING: _yaml(
-            {"groups": [_group(f"scaivault-{name}", map(writer.alert, alerts)) for name, alerts in BY_MODULE.items()]}
-        ),
+        _file(name): _yaml({"groups": [{"name": f"scaivault-{name}", "rules": list(writer.rules(name))}]})
+        for name in (recording.CLUSTER, *alerts.BY_MODULE)
     }
 
 
 def stories() -> dict[str, str]:
     """File name → the unit tests of `promtool test rules`, at real durations."""
-    return {f"{name}.yaml": _yaml(_tests(alerts)) for name, alerts in BY_MODULE.items()}
+    return {f"{name}.yaml": _yaml(_tests(name, told)) for name, told in alerts.BY_MODULE.items()}
 
 
 def dashboard_path(panel: Panel) -> str:
@@ -45,12 +43,17 @@ def dashboard_path(panel: Panel) -> str:
 class _Writer:
     def __init__(self, pace: Pace, limits: Thresholds) -> None:
         self._pace = pace
-        self._numbers = {name: thresholds.written(value) for name, value in asdict(limits).items()}
+        self._numbers = asdict(limits)
 
-    def record(self, record: Record) -> _Data:
+    def rules(self, module: str) -> Iterator[_Data]:
+        """Its records, then its alerts."""
+        yield from map(self._record, recording.BY_MODULE.get(module, ()))
+        yield from map(self._alert, alerts.BY_MODULE.get(module, ()))
+
+    def _record(self, record: Record) -> _Data:
         return {"record": record.name, "expr": self._expression(record.expr)}
 
-    def alert(self, alert: Alert) -> _Data:
+    def _alert(self, alert: Alert) -> _Data:
         kept = {"keep_firing_for": self._pace.duration(alert.keeps)} if alert.keeps else {}
         return {
             "alert": alert.name,
@@ -70,18 +73,18 @@ class _Writer:
         return self._filled(self._pace.expression(expr))
 
     def _filled(self, text: str) -> str:
-        return _PLACE.sub(lambda found: self._numbers[found[1]], text)
+        return _PLACE.sub(lambda found: thresholds.written(self._numbers[found[1]], as_percentage=bool(found[2])), text)
 
 
-def _group(name: str, rules: Iterable[_Data]) -> _Data:
-    return {"name": name, "rules": list(rules)}
+def _file(module: str) -> str:
+    return f"scaivault-{module}.yaml"
 
 
-def _tests(alerts: Sequence[Alert]) -> _Data:
+def _tests(module: str, told: Sequence[Alert]) -> _Data:
     return {
-        "rule_files": [f"../{RECORDING}", f"../{ALERTING}"],
-        "evaluation_interval": max((seen.every for alert in alerts for seen in alert.stories), key=seconds),
-        "tests": [_test(alert.name, seen) for alert in alerts for seen in alert.stories],
+        "rule_files": [f"../{_file(recording.CLUSTER)}", f"../{_file(module)}"],
+        "evaluation_interval": max((seen.every for alert in told for seen in alert.stories), key=seconds),
+        "tests": [_test(alert.name, seen) for alert in told for seen in alert.stories],
     }
 
 

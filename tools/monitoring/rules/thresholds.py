@@ -1,7 +1,7 @@
 """The one place for numbers that alerts compare with.
 
-What a `Thresholds` names is written into an expression or a sentence where it says `<name>`. A latency is the bound of
-a bucket (`catalogue/vocabulary.py`), so that what is slower can be counted and not only guessed.
+What a `Thresholds` names is written into an expression or a sentence where it says `<name>`, as a percentage where it
+says `<name%>`. A latency is the bound of a bucket (`catalogue/vocabulary.py`): what is slower is counted, not guessed.
 """
 
 from dataclasses import dataclass, replace
@@ -60,6 +60,6 @@ def at(pace: Pace) -> Thresholds:
     return PRODUCTION if pace == REAL else DRILL
 
 
-def written(value: float) -> str:
-    """As a label `le` has it, too."""
-    return repr(value)
+def written(value: float, *, as_percentage: bool = False) -> str:
+    """As a label `le` has it too; `<name%>` is for sentences."""
+    return f"{value * 100:g} %" if as_percentage else repr(value)

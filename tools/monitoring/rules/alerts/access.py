@@ -39,7 +39,7 @@ ALERTS = (
         "and sum without (instance, pod) (increase(scaivault_policy_violations_total[10m])) >= <fewest_violations>",
         "1m",
         "Tenant {{ $labels.tenant }} is refused far more often than usual",
-        "{{ $value | humanize }} requests a second of tenant {{ $labels.tenant }} are refused by scope or policy, more than "
+        '{{ $value | printf "%.1f" }} requests a second of tenant {{ $labels.tenant }} are refused by scope or policy, more than '
         "<violation_factor> times the day's average. A policy was changed, a client is misconfigured, or somebody tries what a "
         "stolen token opens. The audit trail names identity and address of each.",
         Panel(_ACCESS, "Policy violations"),

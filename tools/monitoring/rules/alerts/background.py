@@ -53,7 +53,7 @@ ALERTS = (
         " >= <rotation_failures>",
         "5m",
         "Rotations fail",
-        "{{ $value | humanize }} rotations failed within an hour. The present values stay valid; what was to be replaced is "
+        "{{ $value | humanize }} attempts at a rotation failed within an hour. The present values stay valid; what was to be replaced is "
         "not. The audit trail has the reason of each.",
         Panel(_BACKGROUND, "Rotations"),
         (
@@ -67,8 +67,8 @@ ALERTS = (
         "ticket",
         "cluster:scaivault_secrets_rotation_overdue:max > 0",
         "15m",
-        "{{ $value }} secrets should have been rotated",
-        "The grace period of {{ $value }} secrets ended without a new version. Somebody outside has to write it, or the "
+        "Secrets are overdue for rotation: {{ $value }}",
+        "Their grace period ended without a new version. Somebody outside has to write it, or the "
         "automatic rotation fails. They stay readable.",
         Panel(_BACKGROUND, "Rotations overdue"),
         (
@@ -159,7 +159,7 @@ ALERTS = (
         "No worker gets {{ $labels.exported_job }} done",
         "{{ if gt $value 1e9 }}{{ $labels.exported_job }} has not succeeded since the workers started"
         "{{ else }}{{ $labels.exported_job }} last succeeded {{ $value | humanizeDuration }} ago{{ end }}, "
-        "finding nothing to do included. Workers run, but this duty fails or hangs: their log has job_failed and why.",
+        "finding nothing to do included. Workers run, but this duty fails or hangs: their log says duty_failed and why.",
         Panel(_BACKGROUND, "Workers' duties"),
         (
             Seen(

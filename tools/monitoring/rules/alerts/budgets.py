@@ -27,7 +27,7 @@ def _errors(name: str, severity: Severity, burn: str, windows: tuple[str, str], 
         " >= <fewest_errors>",
         "1m",
         "{{ $value | humanizePercentage }} of requests fail",
-        f"{{{{ $value | humanizePercentage }}}} of the requests of the last {long} were answered 5xx, where 0.1 % are allowed: "
+        f"{{{{ $value | humanizePercentage }}}} of the requests of the last {long} were answered 5xx, where <error_budget%> are allowed: "
         f"{means}. See which category it is, then whether PostgreSQL, Redis or the key service is its cause.",
         ERRORS,
         stories,
@@ -45,7 +45,7 @@ def _slow(name: str, severity: Severity, burn: str, windows: tuple[str, str], *s
         "1m",
         "{{ $value | humanizePercentage }} of requests for secrets are slow",
         f"{{{{ $value | humanizePercentage }}}} of the requests for secrets of the last {long} took longer than "
-        "<request_seconds> s, where 1 % may. See whether PostgreSQL, Redis or the key service became slow, or the "
+        "<request_seconds> s, where <slow_budget%> may. See whether PostgreSQL, Redis or the key service became slow, or the "
         "processes themselves are short of CPU.",
         SLOW,
         stories,

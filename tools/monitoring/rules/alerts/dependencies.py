@@ -77,7 +77,7 @@ ALERTS = (
         "sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m])) > 0",
         "5m",
         "Rate limits are kept without Redis",
-        "{{ $value | humanize }} requests a second were limited by the processes' own buckets, because Redis did not answer. "
+        '{{ $value | printf "%.1f" }} requests a second were limited by the processes\' own buckets, because Redis did not answer. '
         "Requests are served; limits hold for each process alone, so that together they let through more. Readiness fails, "
         "and load balancers that go by it send nobody.",
         Panel(_DEPENDENCIES, "Limited without Redis"),

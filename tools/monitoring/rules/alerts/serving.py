@@ -101,7 +101,7 @@ ALERTS = (
         "sum without (instance, pod) (rate(scaivault_rate_limit_hits_total[5m])) > <rate_limited_per_second>",
         "15m",
         "Requests of category {{ $labels.category }} are refused by rate limits",
-        "{{ $value | humanize }} requests a second of category {{ $labels.category }} have been answered 429 for a quarter of "
+        '{{ $value | printf "%.1f" }} requests a second of category {{ $labels.category }} have been answered 429 for a quarter of '
         "an hour. A client has grown beyond its limit or retries without waiting; in category failed_auth somebody may be "
         "guessing tokens.",
         Panel("scaivault-overview", "Refused by limits"),

@@ -1,0 +1,145 @@
+"""The worker's switchboard: its duties, and the order in which they begin and end."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from scaivault.bootstrap.base import Base, base_of, postman_of, root_key_service
+from scaivault.bootstrap.system import system_of, watch_of
+from scaivault.edge.context import Log
+from scaivault.edge.system import SystemPages
+from scaivault.features.events import jobs as event_jobs
+from scaivault.features.events.service.courier import Courier, Hearers
+from scaivault.features.events.service.dispatch import Dispatcher
+from scaivault.features.events.service.ledger import Ledger
+from scaivault.features.events.service.retention import Retention
+from scaivault.features.secrets import jobs as secret_jobs
+from scaivault.features.secrets.service.expiry import ExpiryWatch
+from scaivault.kernel.calls import Listeners
+from scaivault.kernel.clock import SystemClock
+from scaivault.kernel.errors import VaultError
+from scaivault.kernel.ports import Clock
+from scaivault.observability.catalogue.vocabulary import WORKER
+from scaivault.observability.instruments import Instruments
+from scaivault.observability.listener import InternalListener
+from scaivault.settings import Settings
+from scaivault.storage.database import Database
+from scaivault.workers.duties import Crew, Duty
+from scaivault.workers.heartbeat import Heartbeat
+from scaivault.workers.periodic import Periodic
+
+# How long a worker rests when there was nothing to do. Two short statements a rest, by indexes on what is due, are a
+# thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
+DISPATCH_SECONDS = 0.4
+DELIVERY_SECONDS = 0.4
+EXPIRY_SECONDS = 15.0
+RETENTION_SECONDS = 60.0
+HEARTBEAT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class WorkerServices:
+    """A worker's parts. Nothing is connected before `start`."""
+
+    database: Database
+    system: SystemPages
+    watch: Periodic
+    internal: InternalListener
+    crew: Crew
+    courier: Courier
+    heartbeat: Heartbeat
+    log: Log
+    instruments: Instruments
+
+    def start(self) -> None:
+        self.database.open()
+        self.system.look()
+        self.watch.open()
+        self.internal.open()
+        self.crew.open()
+
+    def stop(self, within_seconds: float) -> bool:
+        """Finish what is under way and give back what was claimed; False if that took longer."""
+        self.system.drain()
+        has_ended = self.crew.close(within_seconds)
+        self.courier.close()
+        with suppress(VaultError):  # a database that is away will miss this worker by itself
+            self.heartbeat.stop()
+        self.watch.close()
+        self.internal.close()
+        self.system.close()
+        self.database.close()
+        return has_ended
+
+
+def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = None) -> WorkerServices:
+    """A worker, wired; `worker_id` is like no other's."""
+    base = base_of(settings, clock or SystemClock(), root_key_service(settings), Listeners(), WORKER)
+    base.instruments.make_worker_series()
+    told = _Told(base)
+    bells: list[Crew] = []
+
+    def wake() -> None:
+        for crew in bells:
+            crew.wake("webhook_delivery")
+
+    courier = _courier(settings, base, told, wake)
+    heartbeat = Heartbeat(base.database, base.clock, worker_id)
+    dispatcher = Dispatcher(base.database, base.clock, wake)
+    expiry = ExpiryWatch(base.database, base.outbox, base.clock)
+    retention = Retention(base.database, base.clock)
+    crew = Crew(
+        [
+            Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
+            Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
+            Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
+            Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
+            Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
+        ],
+        told,
+    )
+    bells.append(crew)
+    system = system_of(settings, base, [])
+    address = settings.worker_ops_bind_address
+    return WorkerServices(
+        database=base.database,
+        system=system,
+        watch=watch_of(base, system),
+        internal=InternalListener((address.host, address.port), system.internal()),
+        crew=crew,
+        courier=courier,
+        heartbeat=heartbeat,
+        log=base.log,
+        instruments=base.instruments,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Hears of a worker's duties, for the metrics and the log."""
+
+    base: Base
+
+    def did(self, duty: str, how_much: int) -> None:
+        self.base.instruments.job_done(duty, how_much, self.base.clock.now().timestamp())
+
+    def failed(self, duty: str, failure: Exception) -> None:
+        self.base.instruments.job_failed(duty)
+        self.base.log("warn", "duty_failed", failure, job=duty)
+
+
+def _courier(settings: Settings, base: Base, told: _Told, on_free: Callable[[], None]) -> Courier:
+    def ran(failure: Exception | None) -> None:
+        if failure is not None:
+            told.failed("webhook_delivery", failure)
+
+    ledger = Ledger(base.database, base.journal, base.outbox, base.clock, base.instruments.webhook_delivered)
+    return Courier(
+        base.database,
+        base.webhook_secrets,
+        postman_of(settings, base),
+        ledger,
+        base.clock,
+        Hearers(base.instruments.webhook_attempted, ran, on_free),
+    )

@@ -1,0 +1,29 @@
+"""The index of runbooks, written from the alerts."""
+
+from tools.monitoring.rules.alerts import ALERTS
+
+HEAD = """# Runbooks
+
+This index is written from `tools/monitoring/rules/` by `make docs`; the runbooks are written by hand.
+
+One for each alert of [prometheus-rules](../../prometheus-rules/), under the alert's name: its `runbook_url` leads to it.
+A *page* wakes somebody; a *ticket* waits for the morning. Each has a command to run first, which expects
+
+| variable | is |
+|---|---|
+| `SCAIVAULT_URL`, `SCAIVAULT_TOKEN` | the API, and an administrator's token |
+| `SCAIVAULT_OPS_URL` | an API process's internal port, 9464 |
+| `SCAIVAULT_WORKER_URL`, `SCAIVAULT_EXPORTER_URL` | a worker's internal port, 9466, and the exporter's, 9465 |
+| `PROMETHEUS_URL`, `ALERTMANAGER_URL` | those two |
+| `DATABASE_URL` | PostgreSQL, by a login that sees what others do there (`pg_monitor`) |
+
+| alert | severity | dashboard | panel |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    return HEAD + "".join(
+        f"| [{alert.name}]({alert.name}.md) | {alert.severity} | {alert.panel.uid} | {alert.panel.title} |\n"
+        for alert in ALERTS
+    )
