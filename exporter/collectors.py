@@ -11,6 +11,7 @@ from exporter.snapshot import Collector
 from scaivault.crypto import stats as crypto
 from scaivault.features.audit import stats as audit
 from scaivault.features.events import stats as events
+from scaivault.features.rotation import stats as rotation
 from scaivault.features.secrets import stats as secrets
 from scaivault.kernel.ports import KeyService
 from scaivault.ratelimit import stats as limits
@@ -39,6 +40,7 @@ def collectors(sources: Sources) -> Sequence[Collector]:
         Collector("readers", _with_session(sources, readers.look)),
         Collector("kms", _with_session(sources, kms)),
         Collector("webhooks", _with_session(sources, events.collect)),
+        Collector("rotation", _with_session(sources, rotation.collect)),
         Collector("limits", partial(limits.bucket_fill, sources.redis)),
     )
 

@@ -22,9 +22,12 @@ from scaivault.features.events.service.outbox import EventOutbox
 from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import WebhookSecrets
 from scaivault.features.policies.service.guard import PolicyGuard
+from scaivault.features.rotation.service.schedule import Schedules
+from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.data_keys import SecretDataKeys
+from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.kernel.calls import Listeners, OnCall
-from scaivault.kernel.ports import Clock, KeyService
+from scaivault.kernel.ports import Clock, Guard, KeyService
 from scaivault.observability import logs
 from scaivault.observability.catalogue.vocabulary import API
 from scaivault.observability.instruments import Instruments
@@ -152,3 +155,20 @@ def egress_of(settings: Settings) -> Egress:
 
 def postman_of(settings: Settings, base: Base) -> Postman:
     return Postman(Poster(egress_of(settings), plain_http_is_allowed=settings.development), base.clock)
+
+
+def secret_service(base: Base, guard: Guard, notes: AccessNotes) -> SecretService:
+    """What reads and writes secrets, for whoever this guard lets."""
+    return SecretService(
+        base.database,
+        Envelope(base.ring),
+        guard,
+        base.journal,
+        base.outbox,
+        base.clock,
+        notes,
+        base.instruments.secret_read,
+        base.instruments.secret_write,
+        Schedules(base.outbox, base.clock),
+        base.instruments.secret_rotation,
+    )

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from scaivault.bootstrap.base import Base, base_of, postman_of, root_key_service
+from scaivault.bootstrap.base import Base, base_of, postman_of, root_key_service, secret_service
 from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
@@ -14,7 +14,12 @@ from scaivault.features.events.service.courier import Courier, Hearers
 from scaivault.features.events.service.dispatch import Dispatcher
 from scaivault.features.events.service.ledger import Ledger
 from scaivault.features.events.service.retention import Retention
+from scaivault.features.generators.service.generation import GenerationService
+from scaivault.features.rotation import jobs as rotation_jobs
+from scaivault.features.rotation.service.scheduler import RotationScheduler
+from scaivault.features.rotation.service.upkeep import Upkeep
 from scaivault.features.secrets import jobs as secret_jobs
+from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.expiry import ExpiryWatch
 from scaivault.kernel.calls import Listeners
 from scaivault.kernel.clock import SystemClock
@@ -33,6 +38,8 @@ from scaivault.workers.periodic import Periodic
 # thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
 DISPATCH_SECONDS = 0.4
 DELIVERY_SECONDS = 0.4
+ROTATION_SECONDS = 0.5
+ROTATION_UPKEEP_SECONDS = 2.0
 EXPIRY_SECONDS = 15.0
 RETENTION_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
@@ -89,12 +96,16 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     dispatcher = Dispatcher(base.database, base.clock, wake)
     expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
+    rotation = Upkeep(base.database, base.clock)
     crew = Crew(
         [
             Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
             Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
             Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
             Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
+            Duty("rotation", ROTATION_SECONDS, partial(rotation_jobs.rotate, scheduler_of(base))),
+            Duty("rotation_upkeep", ROTATION_UPKEEP_SECONDS, partial(rotation_jobs.settle, rotation)),
+            Duty("rotation_history", RETENTION_SECONDS, partial(rotation_jobs.forget, rotation)),
             Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
         ],
         told,
@@ -127,6 +138,21 @@ class _Told:
     def failed(self, duty: str, failure: Exception) -> None:
         self.base.instruments.job_failed(duty)
         self.base.log("warn", "duty_failed", failure, job=duty)
+
+
+def scheduler_of(base: Base) -> RotationScheduler:
+    """What renews secrets that are due."""
+    # It reads nothing, so that nobody's reads are to be noted.
+    secrets = secret_service(base, base.guard, AccessNotes(base.database))
+    return RotationScheduler(
+        base.database,
+        base.journal,
+        base.outbox,
+        base.clock,
+        secrets,
+        GenerationService(base.database, base.clock),
+        base.instruments.secret_rotation,
+    )
 
 
 def _courier(settings: Settings, base: Base, told: _Told, on_free: Callable[[], None]) -> Courier:

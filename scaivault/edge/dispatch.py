@@ -168,7 +168,7 @@ def _body(raw: bytes | None) -> dict[str, object] | None:
 def _read(route: Route, environ: Environ) -> bytes | None:
     """The body, within bounds. A body that nobody asked for is refused, and not read."""
     if "HTTP_TRANSFER_ENCODING" not in environ and environ.get("CONTENT_LENGTH", "0") in {"", "0"}:
-        if route.body is not None:
+        if route.body is not None and not route.body_is_optional:
             raise InvalidRequest("This endpoint needs a JSON body.")
         return None
     if route.body is None:
@@ -202,7 +202,7 @@ def _refuse_other_spellings(environ: Environ) -> None:
 def _inputs(route: Route, environ: Environ, body: dict[str, object] | None) -> dict[str, object]:
     inputs: dict[str, object] = {}
     if route.body is not None:
-        inputs["body"] = validate(route.body, body)
+        inputs["body"] = validate(route.body, {} if body is None and route.body_is_optional else body)
     values = _single_values() if environ.get("QUERY_STRING") else {}
     if route.query is not None:
         inputs["query"] = validate(route.query, values)

@@ -124,7 +124,10 @@ def _operation(table: Routes, route: Route, schemas: Schemas) -> dict[str, Any]:
     if route.is_open:
         operation["security"] = []
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _json(schemas[(route.body, "validation")])}
+        operation["requestBody"] = {
+            "required": not route.body_is_optional,
+            "content": _json(schemas[(route.body, "validation")]),
+        }
     return operation
 
 

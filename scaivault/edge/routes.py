@@ -52,9 +52,10 @@ class Also:
 class Route:
     """One operation.
 
-    `view` is called with `caller` (unless `is_open`), the rule's variables, and `body` and `query` where declared.
-    `scope` is what the service behind it requires, for the documentation and the URL-map test; None is any token. A
-    `reply` that can be one of several messages is documented as their RootModel. With `takes_if_match` the view gets
+    `view` is called with `caller` (unless `is_open`), the rule's variables, and `body` and `query` where declared. A
+    body that is optional, and does not come, is an empty one. `scope` is what the service behind it requires, for the
+    documentation and the URL-map test; None is any token. A `reply` that can be one of several messages, or is no
+    object, is documented as their RootModel. With `takes_if_match` the view gets
     the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
     are documented beside `status`, `text_types` of an answer that is no JSON. An open route that
     `proves_itself`, by a token in its body or by a `signature`, which is checked before anything of the body is parsed,
@@ -80,6 +81,7 @@ class Route:
     category: str | None = None
     other_statuses: Sequence[int] = ()
     text_types: Sequence[str] = ()
+    body_is_optional: bool = False
     limit: RateCategory | None = None
     also: Also | None = None
 

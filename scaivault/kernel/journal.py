@@ -25,6 +25,12 @@ class Action(StrEnum):
     POLICY_UNBIND = "policy_unbind"
     POLICY_VIOLATION = "policy_violation"
     ROLE_ASSIGN = "role_assign"
+    ROTATE = "rotate"
+    ROTATION_ASSIGN = "rotation_assign"
+    ROTATION_POLICY_CREATE = "rotation_policy_create"
+    ROTATION_POLICY_DELETE = "rotation_policy_delete"
+    ROTATION_POLICY_UPDATE = "rotation_policy_update"
+    ROTATION_UNASSIGN = "rotation_unassign"
     REQUEST_REFUSED = "request_refused"
     SECRET_POLICY_CREATE = "secret_policy_create"  # noqa: S105 - an action's name
     SECRET_POLICY_DELETE = "secret_policy_delete"  # noqa: S105 - an action's name

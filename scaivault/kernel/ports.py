@@ -11,6 +11,7 @@ from scaivault.kernel.events import Event
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.limits import Level, RateCategory
 from scaivault.kernel.paths import SecretPath
+from scaivault.kernel.renewal import Renewal
 
 Row = TypeVar("Row")
 Tx = TypeVar("Tx")
@@ -86,6 +87,19 @@ class Outbox(Protocol[TxTo]):
 
     def publish(self, tx: TxTo, event: Event) -> None:
         """Add the event to the caller's transaction; nothing, and at no cost, where nobody listens for it."""
+
+
+class Rotations(Protocol[TxTo]):
+    """How often secrets are renewed, for who writes them: their rows are locked by the caller's transaction."""
+
+    def check_secret_policy(self, tx: TxTo, caller: Caller, secret_policy_id: str) -> None:
+        """NotFound if the caller's tenant has no such secret policy."""
+
+    def assign(self, tx: TxTo, caller: Caller, path: SecretPath, policy_id: str | None) -> None:
+        """Have the secret renewed by this rotation policy from now on, by none if it is None. NotFound."""
+
+    def renewed(self, tx: TxTo, caller: Caller, renewal: Renewal) -> None:
+        """A secret's value has been replaced: note it, tell of it, and let what was there be read for a while only."""
 
 
 class Buckets(Protocol):

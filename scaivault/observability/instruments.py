@@ -65,6 +65,10 @@ class Instruments:
     def secret_write(self, tenant: str) -> None:
         self._secret_writes.of(tenant).inc()
 
+    def secret_rotation(self, status: str) -> None:
+        """Count a rotation that was done, `success`, or an attempt at one that `failed`."""
+        self._secret_rotations.of(status).inc()
+
     def policy_violation(self, tenant: str) -> None:
         self._policy_violations.of(tenant).inc()
 
@@ -167,6 +171,7 @@ class Instruments:
     def _make_feature_series(self) -> None:
         self._secret_reads = self._counter(features.SECRET_READS)
         self._secret_writes = self._counter(features.SECRET_WRITES)
+        self._secret_rotations = self._counter(features.SECRET_ROTATIONS)
         self._audit_entries = self._counter(features.AUDIT_ENTRIES)
         self._audit_append_seconds = self._histogram(features.AUDIT_APPEND_SECONDS).of()
         self._policy_violations = self._counter(features.POLICY_VIOLATIONS)

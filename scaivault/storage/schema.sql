@@ -56,6 +56,26 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.secret_rotations_close() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    DELETE FROM rotation_history
+     WHERE tenant_id = OLD.tenant_id AND id = OLD.history_id AND status = 'pending';
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.secret_rotations_follow() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE secret_rotations SET is_deleted = NEW.deleted_at IS NOT NULL
+     WHERE tenant_id = NEW.tenant_id AND path = NEW.path;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.secrets_next_notice(ends_at timestamp with time zone, before integer[], after timestamp with time zone) RETURNS timestamp with time zone
     LANGUAGE sql IMMUTABLE
     AS $$
@@ -242,6 +262,48 @@ CREATE TABLE public.policy_bindings (
     CONSTRAINT policy_bindings_type_check CHECK ((identity_type = ANY (ARRAY['user'::text, 'service_account'::text, 'group'::text])))
 );
 
+CREATE TABLE public.rotation_history (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    policy_id text COLLATE pg_catalog."C",
+    path text NOT NULL COLLATE pg_catalog."C",
+    status text NOT NULL,
+    triggered_by text NOT NULL,
+    identity_id text NOT NULL,
+    attempts integer NOT NULL,
+    reason text,
+    due_at timestamp with time zone,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    old_version integer,
+    new_version integer,
+    grace_period_ends timestamp with time zone,
+    CONSTRAINT rotation_history_status_check CHECK ((status = ANY (ARRAY['success'::text, 'failed'::text, 'pending'::text]))),
+    CONSTRAINT rotation_history_trigger_check CHECK ((triggered_by = ANY (ARRAY['schedule'::text, 'request'::text, 'write'::text])))
+);
+
+CREATE TABLE public.rotation_policies (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL COLLATE pg_catalog."C",
+    description text NOT NULL,
+    interval_seconds bigint NOT NULL,
+    grace_seconds bigint NOT NULL,
+    warn_seconds bigint[] NOT NULL,
+    auto_generate boolean NOT NULL,
+    secret_policy_id text COLLATE pg_catalog."C",
+    webhook_ids text[] NOT NULL,
+    is_active boolean NOT NULL,
+    revision integer NOT NULL,
+    schedule_revision integer DEFAULT 1 NOT NULL,
+    is_settled boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    removed_at timestamp with time zone,
+    CONSTRAINT rotation_policies_grace_check CHECK ((grace_seconds >= 0)),
+    CONSTRAINT rotation_policies_interval_check CHECK ((interval_seconds > 0))
+);
+
 CREATE TABLE public.secret_counts (
     tenant_id text NOT NULL,
     shard smallint NOT NULL,
@@ -263,6 +325,24 @@ CREATE TABLE public.secret_policies (
     CONSTRAINT secret_policies_type_check CHECK ((policy_type = ANY (ARRAY['password'::text, 'api_key'::text, 'oauth_client'::text, 'ssh_key'::text, 'custom'::text])))
 );
 
+CREATE TABLE public.secret_rotations (
+    tenant_id text NOT NULL,
+    path text NOT NULL COLLATE pg_catalog."C",
+    policy_id text NOT NULL COLLATE pg_catalog."C",
+    schedule_revision integer NOT NULL,
+    counts_from timestamp with time zone NOT NULL,
+    rotated_at timestamp with time zone,
+    state text NOT NULL,
+    due_at timestamp with time zone,
+    wake_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    history_id text COLLATE pg_catalog."C",
+    is_deleted boolean DEFAULT false NOT NULL,
+    CONSTRAINT secret_rotations_due_check CHECK (((due_at IS NULL) = (state = 'paused'::text))),
+    CONSTRAINT secret_rotations_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'awaited'::text, 'overdue'::text, 'paused'::text])))
+)
+WITH (fillfactor='80');
+
 CREATE TABLE public.secret_tags (
     tenant_id text NOT NULL,
     tag text NOT NULL COLLATE pg_catalog."C",
@@ -283,6 +363,7 @@ CASE
     WHEN ((SUBSTRING(wrapped_key FROM 1 FOR 4) = '\x53560102'::bytea) AND (length(wrapped_key) >= 8)) THEN ((((get_byte(wrapped_key, 4) << 24) | (get_byte(wrapped_key, 5) << 16)) | (get_byte(wrapped_key, 6) << 8)) | get_byte(wrapped_key, 7))
     ELSE NULL::integer
 END) STORED,
+    readable_until timestamp with time zone,
     CONSTRAINT secret_versions_destroyed_check CHECK ((((destroyed_at IS NULL) = ((sealed IS NOT NULL) AND (wrapped_key IS NOT NULL))) AND ((sealed IS NULL) = (wrapped_key IS NULL)))),
     CONSTRAINT secret_versions_version_check CHECK ((version > 0))
 );
@@ -305,6 +386,8 @@ CREATE TABLE public.secrets (
     last_accessed_by text,
     notify_before integer[],
     notice_due_at timestamp with time zone,
+    rotation_policy_id text COLLATE pg_catalog."C",
+    secret_policy_id text COLLATE pg_catalog."C",
     CONSTRAINT secrets_current_version_check CHECK ((current_version > 0)),
     CONSTRAINT secrets_deleted_check CHECK (((deleted_at IS NULL) = (recoverable_until IS NULL))),
     CONSTRAINT secrets_max_versions_check CHECK (((max_versions >= 1) AND (max_versions <= 100))),
@@ -518,6 +601,12 @@ ALTER TABLE ONLY public.policy_bindings
 ALTER TABLE ONLY public.policy_bindings
     ADD CONSTRAINT policy_bindings_pkey PRIMARY KEY (tenant_id, id);
 
+ALTER TABLE ONLY public.rotation_history
+    ADD CONSTRAINT rotation_history_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.rotation_policies
+    ADD CONSTRAINT rotation_policies_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.secret_counts
     ADD CONSTRAINT secret_counts_pkey PRIMARY KEY (tenant_id, shard);
 
@@ -526,6 +615,9 @@ ALTER TABLE ONLY public.secret_policies
 
 ALTER TABLE ONLY public.secret_policies
     ADD CONSTRAINT secret_policies_pkey PRIMARY KEY (tenant_id, id);
+
+ALTER TABLE ONLY public.secret_rotations
+    ADD CONSTRAINT secret_rotations_pkey PRIMARY KEY (tenant_id, path);
 
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_pkey PRIMARY KEY (tenant_id, tag, path);
@@ -613,6 +705,32 @@ CREATE INDEX identities_user_idx ON public.identities USING btree (tenant_id, us
 
 CREATE INDEX policy_bindings_subject_idx ON public.policy_bindings USING btree (tenant_id, identity_type, identity_id);
 
+CREATE INDEX rotation_history_path_idx ON public.rotation_history USING btree (tenant_id, path, id);
+
+CREATE INDEX rotation_history_policy_idx ON public.rotation_history USING btree (tenant_id, policy_id, id);
+
+CREATE INDEX rotation_history_started_at_idx ON public.rotation_history USING btree (started_at);
+
+CREATE INDEX rotation_history_status_idx ON public.rotation_history USING btree (tenant_id, policy_id, status, id);
+
+CREATE UNIQUE INDEX rotation_policies_name_key ON public.rotation_policies USING btree (tenant_id, name) WHERE (removed_at IS NULL);
+
+CREATE INDEX rotation_policies_secret_policy_idx ON public.rotation_policies USING btree (tenant_id, secret_policy_id) WHERE (secret_policy_id IS NOT NULL);
+
+CREATE INDEX rotation_policies_unsettled_idx ON public.rotation_policies USING btree (updated_at) WHERE ((NOT is_settled) OR (removed_at IS NOT NULL));
+
+CREATE INDEX secret_rotations_due_idx ON public.secret_rotations USING btree (tenant_id, due_at, path) WHERE ((due_at IS NOT NULL) AND (NOT is_deleted));
+
+CREATE INDEX secret_rotations_overdue_idx ON public.secret_rotations USING btree (tenant_id, path) WHERE ((state = 'overdue'::text) AND (NOT is_deleted));
+
+CREATE INDEX secret_rotations_policy_idx ON public.secret_rotations USING btree (tenant_id, policy_id, schedule_revision, path);
+
+CREATE INDEX secret_rotations_queue_idx ON public.secret_rotations USING btree (due_at) WHERE ((state = 'scheduled'::text) AND (NOT is_deleted));
+
+CREATE INDEX secret_rotations_tenant_wake_idx ON public.secret_rotations USING btree (tenant_id, wake_at) WHERE ((wake_at IS NOT NULL) AND (NOT is_deleted));
+
+CREATE INDEX secret_rotations_wake_idx ON public.secret_rotations USING btree (wake_at, tenant_id) WHERE ((wake_at IS NOT NULL) AND (NOT is_deleted));
+
 CREATE INDEX secret_tags_path_idx ON public.secret_tags USING btree (tenant_id, path);
 
 CREATE INDEX secret_versions_key_idx ON public.secret_versions USING btree (tenant_id, key_version);
@@ -622,6 +740,8 @@ CREATE INDEX secrets_expires_at_idx ON public.secrets USING btree (tenant_id, ex
 CREATE INDEX secrets_notice_idx ON public.secrets USING btree (notice_due_at) WHERE (notice_due_at IS NOT NULL);
 
 CREATE INDEX secrets_owner_idx ON public.secrets USING btree (tenant_id, ((metadata ->> 'owner'::text)), path) WHERE (metadata ? 'owner'::text);
+
+CREATE INDEX secrets_secret_policy_idx ON public.secrets USING btree (tenant_id, secret_policy_id) WHERE (secret_policy_id IS NOT NULL);
 
 CREATE INDEX secrets_type_idx ON public.secrets USING btree (tenant_id, secret_type, path);
 
@@ -651,7 +771,11 @@ CREATE INDEX webhook_lanes_due_idx ON public.webhook_lanes USING btree (due_at) 
 
 CREATE INDEX webhook_secrets_key_idx ON public.webhook_secrets USING btree (tenant_id, key_version);
 
+CREATE TRIGGER secret_rotations_closed AFTER DELETE ON public.secret_rotations FOR EACH ROW WHEN ((old.history_id IS NOT NULL)) EXECUTE FUNCTION public.secret_rotations_close();
+
 CREATE TRIGGER secrets_added AFTER INSERT ON public.secrets REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION public.secret_counts_of_statement();
+
+CREATE TRIGGER secrets_leave_schedule AFTER UPDATE OF deleted_at ON public.secrets FOR EACH ROW WHEN (((new.rotation_policy_id IS NOT NULL) AND ((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL)))) EXECUTE FUNCTION public.secret_rotations_follow();
 
 CREATE TRIGGER secrets_notice_on_insert BEFORE INSERT ON public.secrets FOR EACH ROW WHEN ((new.expires_at IS NOT NULL)) EXECUTE FUNCTION public.secrets_set_notice();
 
@@ -687,11 +811,26 @@ ALTER TABLE ONLY public.policies
 ALTER TABLE ONLY public.policy_bindings
     ADD CONSTRAINT policy_bindings_policy_fkey FOREIGN KEY (tenant_id, policy_id) REFERENCES public.policies(tenant_id, id);
 
+ALTER TABLE ONLY public.rotation_history
+    ADD CONSTRAINT rotation_history_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.rotation_policies
+    ADD CONSTRAINT rotation_policies_secret_policy_fkey FOREIGN KEY (tenant_id, secret_policy_id) REFERENCES public.secret_policies(tenant_id, id);
+
+ALTER TABLE ONLY public.rotation_policies
+    ADD CONSTRAINT rotation_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
 ALTER TABLE ONLY public.secret_counts
     ADD CONSTRAINT secret_counts_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.secret_policies
     ADD CONSTRAINT secret_policies_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.secret_rotations
+    ADD CONSTRAINT secret_rotations_policy_fkey FOREIGN KEY (tenant_id, policy_id) REFERENCES public.rotation_policies(tenant_id, id);
+
+ALTER TABLE ONLY public.secret_rotations
+    ADD CONSTRAINT secret_rotations_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.secret_tags
     ADD CONSTRAINT secret_tags_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
@@ -701,6 +840,9 @@ ALTER TABLE ONLY public.secret_versions
 
 ALTER TABLE ONLY public.secret_versions
     ADD CONSTRAINT secret_versions_secret_fkey FOREIGN KEY (tenant_id, path) REFERENCES public.secrets(tenant_id, path) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.secrets
+    ADD CONSTRAINT secrets_secret_policy_fkey FOREIGN KEY (tenant_id, secret_policy_id) REFERENCES public.secret_policies(tenant_id, id);
 
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

@@ -39,6 +39,7 @@ class Operation:
             ("<secret:path>", "path"),
             ("<policy_id>", "policy_id"),
             ("<binding_id>", "binding_id"),
+            ("<rotation_policy_id>", "rotation_policy_id"),
             ("<token_id>", "token_id"),
             ("<trust_id>", "trust_id"),
             ("<secret_policy_id>", "secret_policy_id"),
@@ -63,6 +64,7 @@ NOBODY = {
     "path": "app/db",
     "policy_id": f"pol_{'0' * 32}",
     "binding_id": f"bnd_{'0' * 32}",
+    "rotation_policy_id": f"rot_{'0' * 32}",
     "token_id": f"tok_{'0' * 32}",
     "trust_id": f"trs_{'0' * 32}",
     "secret_policy_id": f"sp_{'0' * 32}",
@@ -106,12 +108,15 @@ WEBHOOK = {
     "secret": "a-secret-that-only-the-receiver-knows",
     "events": ["secret.created"],
 }
+ROTATION_POLICY = {"name": "a rotation policy that is tried", "interval": "30d"}
 FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["tenant_id"]}
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
 ONE_POLICY = f"{POLICIES}/<policy_id>"
 SECRET_POLICIES = "/v1/secret-policies"
 ONE_SECRET_POLICY = f"{SECRET_POLICIES}/<secret_policy_id>"
+ROTATIONS = "/v1/rotation/policies"
+ONE_ROTATION = f"{ROTATIONS}/<rotation_policy_id>"
 WEBHOOKS = "/v1/webhooks"
 ONE_WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
 ONE_DELIVERY = f"{ONE_WEBHOOK}/deliveries/<delivery_id>"
@@ -158,6 +163,21 @@ OPERATIONS = (
     Operation("PATCH", ONE_SECRET_POLICY, "policies:write", "policies", "policy", {"is_active": False}),
     Operation("DELETE", ONE_SECRET_POLICY, "policies:write", "policies", "policy"),
     Operation("POST", f"{ONE_SECRET_POLICY}/preview", "policies:write", "policies", "policy"),
+    # Rotation
+    Operation("POST", f"{SECRET}:rotate", "secrets:rotate", "secrets", "write"),
+    Operation("GET", ROTATIONS, "admin", "rotation", "policy"),
+    Operation("POST", ROTATIONS, "admin", "rotation", "policy", ROTATION_POLICY),
+    Operation("GET", ONE_ROTATION, "admin", "rotation", "policy"),
+    Operation("PATCH", ONE_ROTATION, "admin", "rotation", "policy", {"interval": "60d"}),
+    Operation("DELETE", ONE_ROTATION, "admin", "rotation", "policy"),
+    Operation("POST", f"{ONE_ROTATION}/enable", "admin", "rotation", "policy"),
+    Operation("POST", f"{ONE_ROTATION}/disable", "admin", "rotation", "policy"),
+    Operation("POST", f"{ONE_ROTATION}/secrets", "admin", "rotation", "policy", {"secret_path": NOBODY["path"]}),
+    Operation("DELETE", f"{ONE_ROTATION}/secrets/<secret:path>", "admin", "rotation", "policy"),
+    Operation("POST", f"{ONE_ROTATION}/rotate", "secrets:rotate", "rotation", "write", {}),
+    Operation("GET", f"{ONE_ROTATION}/history", "audit:read", "rotation", "audit_query"),
+    Operation("GET", "/v1/rotation/due", ANY, "rotation", "list"),
+    Operation("GET", "/v1/rotation/pending", ANY, "rotation", "list"),
     # Identity
     Operation("GET", "/v1/auth/whoami", ANY, "auth", "auth"),
     Operation("POST", "/v1/auth/introspect", "admin", "auth", "auth", {"token": "skt_x"}),

@@ -19,6 +19,7 @@ PROMISED = {
     "scaivault_rate_limit_local_total": ("counter", "category"),
     "scaivault_secret_reads_total": ("counter", "tenant,secret_type"),
     "scaivault_secret_writes_total": ("counter", "tenant"),
+    "scaivault_secret_rotations_total": ("counter", "status"),
     "scaivault_db_latency_seconds": ("histogram", ""),
     "scaivault_redis_latency_seconds": ("histogram", ""),
     "scaivault_kms_latency_seconds": ("histogram", "operation"),
@@ -53,6 +54,7 @@ def exposed():
     instruments.request_ended("GET", "secrets", 200, 0.003)
     instruments.secret_read("tnt_dev", "kv")
     instruments.secret_write("tnt_dev")
+    instruments.secret_rotation("success")
     instruments.policy_violation("tnt_dev")
     instruments.observe_kms("decrypt", 0.1)
     text = instruments.render("")[0].decode()

@@ -28,7 +28,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.contract.operations import ASKABLE, OPEN, OPERATIONS, TRUST, UNSERVED, WEBHOOK, by_name
+from tests.contract.operations import ASKABLE, OPEN, OPERATIONS, ROTATION_POLICY, TRUST, UNSERVED, WEBHOOK, by_name
 
 # The house's threads (a connection pool jitters its deadlines) draw random numbers while hypothesis looks away.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
@@ -163,7 +163,10 @@ def ask(standing):
 @pytest.fixture
 def existing(ada, pat, room):
     """Variables of addresses at which there is something."""
-    ada.write(f"{room}/db", metadata={"owner": "team:db", "tags": ["a"]})
+    maker = ada.post("/v1/secret-policies", {"name": f"{room} in use", "policy_type": "password"}).json["id"]
+    rotation = ada.post("/v1/rotation/policies", {**ROTATION_POLICY, "name": f"{room} there"}).json["id"]
+    options = {"rotation_policy_id": rotation, "secret_policy_id": maker}
+    ada.write(f"{room}/db", metadata={"owner": "team:db", "tags": ["a"]}, options=options)
     pat.put(f"/v1/partner/secrets/{room}/db", {"data": {}, "metadata": {"owner": "team:db", "tags": ["a"]}})
     policy = ada.post(
         "/v1/policies", {"name": f"{room} there", "rules": [{"path_pattern": "x/*", "permissions": ["read"]}]}
@@ -182,6 +185,7 @@ def existing(ada, pat, room):
         "policy_id": policy.json["id"],
         "binding_id": binding.json["id"],
         "token_id": token.json["id"],
+        "rotation_policy_id": rotation,
         "trust_id": trust.json["id"],
         "secret_policy_id": secret_policy.json["id"],
         "identity_id": "user:ada@a.example",
@@ -191,6 +195,9 @@ def existing(ada, pat, room):
         "user_id": "usr_there",
     }
     ada.delete(f"/v1/auth/trusts/{trust.json['id']}")  # there can be a hundred
+    ada.delete(f"/v1/secrets/{room}/db", query_string={"permanent": "true"})
+    ada.delete(f"/v1/rotation/policies/{rotation}")
+    ada.delete(f"/v1/secret-policies/{maker}")
     ada.delete(f"/v1/secret-policies/{secret_policy.json['id']}")  # and two hundred of these
     ada.delete(f"/v1/webhooks/{webhook}")
 

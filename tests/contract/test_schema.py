@@ -16,8 +16,11 @@ TENANT_TABLES = {
     "identities",
     "policies",
     "policy_bindings",
+    "rotation_history",
+    "rotation_policies",
     "secret_counts",
     "secret_policies",
+    "secret_rotations",
     "secret_tags",
     "secret_versions",
     "secrets",
@@ -48,6 +51,10 @@ OTHER_TABLES = {
 WORKERS_INDEXES = {
     "events_occurred_at_idx",
     "events_undispatched_idx",
+    "rotation_history_started_at_idx",
+    "rotation_policies_unsettled_idx",
+    "secret_rotations_queue_idx",
+    "secret_rotations_wake_idx",
     "secrets_notice_idx",
     "webhook_lanes_due_idx",
 }

@@ -67,6 +67,9 @@ NOT_TOLD = {
     "secrets.claim_due_notices": "a worker takes whichever are due, each row with its tenant",
     "secrets.change_notices": "as above",
     "secrets.change_last_accessed": "many tenants' notes in one statement, each row with its tenant",
+    "rotation.list_due_tenants": "a worker asks who has something due",
+    "rotation.list_unsettled": "a worker asks whose policies have work left, each row with its tenant",
+    "rotation.remove_items_before": "a worker's tidying, by age alone",
     "audit.add_entry": "the tenant is among the entry's fields, and a column of the statement",
     "audit.find_recorded": "the tenant is among the entry's fields and in the look-up it is given",
     "audit.add_months": "tables for all tenants",
@@ -146,6 +149,7 @@ def test_all_stores_are_looked_at():
         "generators",
         "identity",
         "policies",
+        "rotation",
         "secrets",
     }
     assert len(STATEMENTS) >= 35

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 import requests
 
-from scaivault.bootstrap import build
+from scaivault.bootstrap.api import build
 from scaivault.dev import api, exporter, postgres, seed, valkey, worker
 from scaivault.dev.plan import DEFAULT_PORTS, Plan, make_folders
 from scaivault.settings import RATE_LIMIT_PREFIX, Settings

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import Enum, StrEnum
 
 from scaivault.features.secrets.errors import SecretExists, SecretNotFound, VersionConflict
 from scaivault.kernel.errors import ValidationFailed
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.plaintext import Plaintext
+from scaivault.kernel.renewal import Trigger
 
 Metadata = Mapping[str, object]
 
@@ -29,17 +30,29 @@ class SecretType(StrEnum):
     API_KEY = "api_key"
 
 
+class Unset(Enum):
+    """What is not said, where None is a value: it means none."""
+
+    UNSET = "unset"
+
+
+UNSET = Unset.UNSET
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How a secret is kept. None leaves what is; they stay in force for later writes.
 
     `expires_in` is how long each value lives: every write starts it anew. Zero means for ever. `notify_before` is how
-    long before the end others are told of it.
+    long before the end others are told of it. By `rotation_policy_id` it is renewed, by `secret_policy_id` its new
+    values are made.
     """
 
     max_versions: int | None = None
     expires_in: timedelta | None = None
     notify_before: Sequence[timedelta] | None = None
+    rotation_policy_id: str | Unset | None = UNSET
+    secret_policy_id: str | Unset | None = UNSET
 
     def named(self) -> list[str]:
         """The names of the options that are given."""
@@ -48,7 +61,10 @@ class Options:
             "expires_in": self.expires_in,
             "notify_before": self.notify_before,
         }
-        return [name for name, value in given.items() if value is not None]
+        policies = {"rotation_policy_id": self.rotation_policy_id, "secret_policy_id": self.secret_policy_id}
+        return [name for name, value in given.items() if value is not None] + [
+            name for name, value in policies.items() if value is not UNSET
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +76,8 @@ class Write:
     metadata: Metadata | None = None
     options: Options = Options()
     expected_version: int | None = None
+    trigger: Trigger | None = Trigger.WRITE
+    """What a value that takes the place of another comes from; None if it is no new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +99,8 @@ class Secret:
     last_accessed_by: str | None
     notify_before: Sequence[int] | None = None
     """In seconds, longest first; None is NOTIFY_BEFORE."""
+    rotation_policy_id: str | None = None
+    secret_policy_id: str | None = None
 
     @classmethod
     def unwritten(cls, path: SecretPath, now: datetime) -> "Secret":
@@ -118,6 +138,10 @@ class Secret:
         if options.notify_before is not None:
             seconds = {int(each.total_seconds()) for each in options.notify_before}
             changed = replace(changed, notify_before=sorted(seconds, reverse=True))
+        if options.rotation_policy_id is not UNSET:
+            changed = replace(changed, rotation_policy_id=options.rotation_policy_id)
+        if options.secret_policy_id is not UNSET:
+            changed = replace(changed, secret_policy_id=options.secret_policy_id)
         if options.expires_in is None:
             return changed
         changed = replace(changed, expires_in_seconds=int(options.expires_in.total_seconds()) or None)
@@ -167,6 +191,8 @@ class SealedVersion:
     version_created_at: datetime
     sealed: bytes = field(repr=False)
     wrapped_key: bytes = field(repr=False)
+    rotation_policy_id: str | None
+    secret_policy_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +234,11 @@ class Version:
     created_at: datetime
     created_by: str
     destroyed_at: datetime | None
+    readable_until: datetime | None = None
+    """When the grace period of the rotation ends that replaced it; None if none has."""
+
+    def is_readable(self, now: datetime) -> bool:
+        return self.destroyed_at is None and (self.readable_until is None or self.readable_until > now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +248,7 @@ class Written:
     path: str
     version: int
     created_at: datetime
+    is_rotation: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,36 @@ WEBHOOK_OLDEST_PENDING_SECONDS = Series(
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
+SECRET_ROTATIONS = Series(
+    "scaivault_secret_rotations_total",
+    Kind.COUNTER,
+    "Rotations: done, by a schedule, a request or a write, or attempts that failed.",
+    {"status": OUTCOMES},
+    made_by=(Maker.WORKER, Maker.API),
+)
+ROTATION_QUEUE_DEPTH = Series(
+    "scaivault_rotation_queue_depth",
+    Kind.GAUGE,
+    "Rotations that are due and not done, without those that wait for somebody to write the next value; "
+    "counted up to 20,000.",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
+ROTATION_OLDEST_DUE_SECONDS = Series(
+    "scaivault_rotation_oldest_due_seconds",
+    Kind.GAUGE,
+    "How long the oldest due rotation has been due.",
+    unit="seconds",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
+SECRETS_ROTATION_OVERDUE = Series(
+    "scaivault_secrets_rotation_overdue",
+    Kind.GAUGE,
+    "Secrets whose grace period ended without a new version.",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
 WORKER_JOBS = Series(
     "scaivault_worker_jobs_total",
     Kind.COUNTER,
@@ -125,6 +155,10 @@ _HERE = (
     WEBHOOK_DELIVERIES,
     WEBHOOK_QUEUE_DEPTH,
     WEBHOOK_OLDEST_PENDING_SECONDS,
+    SECRET_ROTATIONS,
+    ROTATION_QUEUE_DEPTH,
+    ROTATION_OLDEST_DUE_SECONDS,
+    SECRETS_ROTATION_OVERDUE,
     WORKER_JOBS,
     WORKER_LAST_SUCCESS,
 )
@@ -140,10 +174,6 @@ def _fact(name: str, help_text: str, unit: str = "", **labels: tuple[str, ...] |
 
 # A later release makes a constant of each when it builds what it tells of, and gives it its `since`.
 _TO_COME = (
-    _counter("scaivault_secret_rotations_total", "Rotations done.", Maker.WORKER, Maker.API, status=OUTCOMES),
-    _fact("scaivault_rotation_queue_depth", "Rotations that are due and not done."),
-    _fact("scaivault_rotation_oldest_due_seconds", "How long the oldest due rotation has been due.", "seconds"),
-    _fact("scaivault_secrets_rotation_overdue", "Secrets whose grace period ended without a new version."),
     _fact("scaivault_certificates_active", "Certificates neither expired nor revoked.", ca_id=CAP),
     _fact(
         "scaivault_certificates_expiring_soon",

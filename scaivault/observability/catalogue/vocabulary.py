@@ -38,11 +38,20 @@ CACHE_RESULTS = ("hit", "miss", "shared")
 LEVELS = ("debug", "info", "warn", "error")
 RATE_CATEGORIES = tuple(category.value for category in RateCategory)
 OUTCOMES = ("success", "failed")
-JOBS = ("event_dispatch", "event_retention", "heartbeat", "secret_expiry", "webhook_delivery")
+JOBS = (
+    "event_dispatch",
+    "event_retention",
+    "heartbeat",
+    "rotation",
+    "rotation_history",
+    "rotation_upkeep",
+    "secret_expiry",
+    "webhook_delivery",
+)
 WITHIN_DAYS = ("1", "7", "14", "30", "60", "90")
 PROCESSES = (API, WORKER, EXPORTER) = ("api", "worker", "exporter")
 WORKER_STATES = (STARTING, SERVING, DRAINING) = ("starting", "serving", "draining")
-COLLECTORS = ("secrets", "readers", "limits", "kms", "webhooks")
+COLLECTORS = ("secrets", "readers", "limits", "kms", "webhooks", "rotation")
 
 # How many of a kind the exporter shows: the first of them in an order that the series' help names.
 MOST_BUCKETS = 20

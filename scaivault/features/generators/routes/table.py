@@ -156,7 +156,7 @@ def _single(at: SecretPolicyRoutes) -> tuple[Route, ...]:
             limit=RateCategory.POLICY,
             status=204,
             takes_if_match=True,
-            errors=(errors.SecretPolicyNotFound, errors.RevisionConflict),
+            errors=(errors.SecretPolicyNotFound, errors.SecretPolicyInUse, errors.RevisionConflict),
         ),
         Route(
             "POST",

@@ -47,13 +47,18 @@ class GenerationService:
         row in the trail: the caller's use case does both. Up to `MOST_MILLISECONDS` of work: call it with no
         transaction open.
         """
+        return self.maker(tenant_id, secret_policy_id)()
+
+    def maker(self, tenant_id: str, secret_policy_id: str) -> Callable[[], Plaintext]:
+        """What makes one value after the other by the policy as it is now. Raises what `generate` does."""
         with self._database.session() as session:
             policy = store.find_policy(session, tenant_id, check_id(secret_policy_id))
         if policy is None:
             raise SecretPolicyNotFound
         if not policy.is_active:
             raise SecretPolicyInactive
-        return generated(policy.fields, self._clock.now())
+        fields = policy.fields
+        return lambda: generated(fields, self._clock.now())
 
 
 def generated(fields: Sequence[AnyField], now: datetime) -> Plaintext:

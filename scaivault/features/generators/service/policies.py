@@ -1,6 +1,6 @@
 """Administering secret policies, and trying them out. A change and its audit row are one transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -10,6 +10,7 @@ from scaivault.features.generators import store
 from scaivault.features.generators.errors import (
     RevisionConflict,
     SecretPolicyExists,
+    SecretPolicyInUse,
     SecretPolicyNotFound,
     TooManySecretPolicies,
 )
@@ -24,13 +25,20 @@ from scaivault.features.generators.model.policies import (
 )
 from scaivault.features.generators.service.generation import Generate, generated
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import Unavailable
+from scaivault.kernel.errors import Conflict, Unavailable
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage.database import Database, Session
 from scaivault.storage.errors import ConstraintViolated
+
+# By the constraint that says so; those of what refers to a secret policy are of migration 0016.
+_REFUSALS: Mapping[str, type[Conflict]] = {
+    store.NAME_TAKEN: SecretPolicyExists,
+    "rotation_policies_secret_policy_fkey": SecretPolicyInUse,
+    "secrets_secret_policy_fkey": SecretPolicyInUse,
+}
 
 
 class SecretPolicyService:
@@ -111,7 +119,7 @@ class SecretPolicyService:
         return policy
 
     def delete(self, caller: Caller, policy_id: str, *, expected: int | None) -> None:
-        """Remove it. Values that it has made stay what they are."""
+        """Remove it. Values that it has made stay what they are. SecretPolicyInUse."""
         self._require_administration(caller)
         with self._changing(caller, Action.SECRET_POLICY_DELETE) as tx:
             policy = self._claim(tx, caller, policy_id, expected)
@@ -150,15 +158,16 @@ class SecretPolicyService:
 
     @contextmanager
     def _changing(self, caller: Caller, action: Action) -> Iterator[Session]:
-        """One transaction, in which a taken name is a refusal."""
+        """One transaction, in which a taken name is a refusal, and so is removing what something refers to."""
         try:
             with self._journal.operation(action, caller) as tx:
                 yield tx
         except ConstraintViolated as refusal:
-            if refusal.constraint != store.NAME_TAKEN:
+            if refusal.constraint not in _REFUSALS:
                 raise
-            self._journal.record_alone(Entry.of(action, caller, success=False, reason=SecretPolicyExists.code))
-            raise SecretPolicyExists from refusal
+            kind = _REFUSALS[refusal.constraint]
+            self._journal.record_alone(Entry.of(action, caller, success=False, reason=kind.code))
+            raise kind from refusal
 
     def _claim(self, tx: Session, caller: Caller, policy_id: str, expected: int | None) -> SecretPolicy:
         policy = _there(store.claim_policy(tx, caller.tenant_id, check_id(policy_id)))

@@ -1,5 +1,6 @@
 """`/v1/secrets`: what acts on a secret is a custom method after a colon, which no path can contain."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from scaivault.edge.messages import Reply
@@ -12,6 +13,7 @@ from scaivault.features.secrets.service.listing import ListService
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller
+from scaivault.kernel.errors import VaultError
 from scaivault.kernel.ports import Clock
 
 
@@ -22,9 +24,12 @@ def routes(
     batch: BatchService,
     cursors: Cursors,
     clock: Clock,
+    refusals: Sequence[type[VaultError]],
 ) -> Routes:
     return Routes(
-        "secrets", "secrets", (*collection_table(listing, batch, cursors, clock), *single_table(secrets, trash))
+        "secrets",
+        "secrets",
+        (*collection_table(listing, batch, cursors, clock), *single_table(secrets, trash, clock, refusals)),
     )
 
 

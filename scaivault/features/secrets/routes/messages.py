@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
@@ -11,6 +11,7 @@ from scaivault.edge.messages import Body, Duration, Flag, Page, PageReply, Query
 from scaivault.features.secrets.errors import InvalidSecretType
 from scaivault.features.secrets.model import (
     MAX_METADATA_BYTES,
+    UNSET,
     Filters,
     Options,
     SealedVersion,
@@ -42,6 +43,7 @@ def _secret_type(value: object) -> SecretType:
 
 SecretTypeField = Annotated[SecretType, BeforeValidator(_secret_type)]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
+PolicyId = Annotated[str, Field(min_length=1, max_length=100)]
 Scalar = str | int | float | bool | None
 
 
@@ -68,11 +70,14 @@ class SecretOptions(Body):
     """They stay in force for later writes. `expires_in` counts from each write; null means for ever.
 
     `notify_before` is how long before the end `secret.expiring` is told, 30d, 7d and 1d unless said otherwise.
+    Null takes `rotation_policy_id` and `secret_policy_id` away.
     """
 
     max_versions: Annotated[int, Field(ge=1, le=MAX_VERSIONS)] | None = None
     expires_in: Duration | None = None
     notify_before: Annotated[list[Duration], Field(max_length=MOST_THRESHOLDS)] | None = None
+    rotation_policy_id: PolicyId | None = None
+    secret_policy_id: PolicyId | None = None
     expected_version: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
 
     def expected(self, if_match: int | None) -> int | None:
@@ -83,7 +88,14 @@ class SecretOptions(Body):
 
     def to_model(self) -> Options:
         is_cleared = "expires_in" in self.model_fields_set and self.expires_in is None
-        return Options(self.max_versions, timedelta(0) if is_cleared else self.expires_in, self.notify_before)
+        given = self.model_fields_set
+        return Options(
+            self.max_versions,
+            timedelta(0) if is_cleared else self.expires_in,
+            self.notify_before,
+            self.rotation_policy_id if "rotation_policy_id" in given else UNSET,
+            self.secret_policy_id if "secret_policy_id" in given else UNSET,
+        )
 
 
 class WriteBody(Body):
@@ -200,6 +212,8 @@ class SecretReply(Reply):
             version_created_at=found.version_created_at,
             expires_at=found.expires_at,
             last_accessed_at=found.last_accessed_at,
+            rotation_policy_id=found.rotation_policy_id,
+            secret_policy_id=found.secret_policy_id,
         )
 
 
@@ -236,6 +250,8 @@ class MetadataReply(Reply):
             last_accessed_at=secret.last_accessed_at,
             last_accessed_by=secret.last_accessed_by,
             notify_before=[spell_duration(timedelta(seconds=each)) for each in secret.thresholds],
+            rotation_policy_id=secret.rotation_policy_id,
+            secret_policy_id=secret.secret_policy_id,
         )
 
 
@@ -248,23 +264,27 @@ class VersionReply(Reply):
     created_at: Timestamp
     created_by: str
     destroyed_at: Timestamp | None
+    readable_until: Timestamp | None
+    is_readable: bool
     is_current: bool
 
 
 class VersionsReply(PageReply):
-    """The whole history: it has at most 100 versions."""
+    """The whole history: it has at most 100 versions. What a rotation has replaced is readable for its grace period."""
 
     path: str
     versions: list[VersionReply]
 
     @classmethod
-    def of(cls, secret: Secret, versions: Sequence[Version]) -> "VersionsReply":
+    def of(cls, secret: Secret, versions: Sequence[Version], now: datetime) -> "VersionsReply":
         shown = [
             VersionReply(
                 version=version.version,
                 created_at=version.created_at,
                 created_by=version.created_by,
                 destroyed_at=version.destroyed_at,
+                readable_until=version.readable_until,
+                is_readable=version.is_readable(now),
                 is_current=version.version == secret.current_version,
             )
             for version in versions

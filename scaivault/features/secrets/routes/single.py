@@ -29,15 +29,24 @@ from scaivault.features.secrets.routes.messages import (
 from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import InvalidDuration, InvalidPath, IpNotAllowed, MfaRequired, TimeWindowViolation
+from scaivault.kernel.errors import (
+    InvalidDuration,
+    InvalidPath,
+    IpNotAllowed,
+    MfaRequired,
+    TimeWindowViolation,
+    VaultError,
+)
 from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.paths import parse_path
+from scaivault.kernel.ports import Clock
 
 
 class SecretRoutes:
-    def __init__(self, secrets: SecretService, trash: TrashService) -> None:
+    def __init__(self, secrets: SecretService, trash: TrashService, clock: Clock) -> None:
         self._secrets = secrets
         self._trash = trash
+        self._clock = clock
 
     def read(self, caller: Caller, path: str, query: ReadQuery) -> Answer:
         found, plaintext = self._secrets.read(caller, parse_path(path), query.version)
@@ -60,7 +69,7 @@ class SecretRoutes:
         return Answer(MetadataReply.of(secret), headers=_etag(secret.current_version))
 
     def list_versions(self, caller: Caller, path: str) -> VersionsReply:
-        return VersionsReply.of(*self._secrets.list_versions(caller, parse_path(path)))
+        return VersionsReply.of(*self._secrets.list_versions(caller, parse_path(path)), self._clock.now())
 
     def delete(self, caller: Caller, path: str, query: DeleteQuery, if_match: int | None) -> Reply | Answer:
         if query.permanent:
@@ -73,7 +82,7 @@ class SecretRoutes:
         return MetadataReply.of(self._trash.recover(caller, parse_path(path)))
 
     def destroy(self, caller: Caller, path: str, body: DestroyBody) -> VersionsReply:
-        return VersionsReply.of(*self._trash.destroy(caller, parse_path(path), body.versions))
+        return VersionsReply.of(*self._trash.destroy(caller, parse_path(path), body.versions), self._clock.now())
 
 
 def _written(written: Written) -> Answer:
@@ -85,12 +94,16 @@ def _etag(version: int) -> dict[str, str]:
     return {"ETag": f'"{version}"'}
 
 
-def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]:
-    at = SecretRoutes(secrets, trash)
+def single_table(
+    secrets: SecretService, trash: TrashService, clock: Clock, refusals: Sequence[type[VaultError]]
+) -> Sequence[Route]:
+    """`refusals` are what naming a rotation policy or a secret policy can meet."""
+    at = SecretRoutes(secrets, trash, clock)
     one = "/v1/secrets/<secret:path>"
-    conditions = (IpNotAllowed, MfaRequired, TimeWindowViolation)
-    absent = (SecretNotFound, InvalidPath, *conditions)
-    writing = (VersionConflict, SecretExists, InvalidSecretType, InvalidDuration, InvalidPath, *conditions)
+    conditions: tuple[type[VaultError], ...] = (IpNotAllowed, MfaRequired, TimeWindowViolation)
+    absent: tuple[type[VaultError], ...] = (SecretNotFound, InvalidPath, *conditions)
+    writing: tuple[type[VaultError], ...] = (VersionConflict, SecretExists, InvalidSecretType, InvalidDuration)
+    writing += (InvalidPath, *conditions, *refusals)
     return (
         Route(
             "GET",
@@ -148,7 +161,7 @@ def single_table(secrets: SecretService, trash: TrashService) -> Sequence[Route]
             Scope.SECRETS_WRITE,
             body=MetadataBody,
             reply=MetadataReply,
-            errors=(*absent, VersionConflict, InvalidDuration),
+            errors=(*absent, VersionConflict, InvalidDuration, *refusals),
             takes_if_match=True,
             limit=RateCategory.WRITE,
         ),

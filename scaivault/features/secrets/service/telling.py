@@ -11,7 +11,7 @@ from scaivault.kernel.events import Event, EventType, Fact
 from scaivault.kernel.paths import SecretPath
 
 
-def written(caller: Caller, before: Secret, after: Secret, **more: Fact) -> Event:
+def written(caller: Caller, before: Secret, after: Secret, *, is_rotation: bool = False, **more: Fact) -> Event:
     """Of a new version: the first one, or one after another."""
     if before.current_version == 0:
         return _about(
@@ -24,10 +24,10 @@ def written(caller: Caller, before: Secret, after: Secret, **more: Fact) -> Even
             tags=sorted(tags_of(after.metadata)),
             expires_at=after.expires_at,
         )
-    return changed(caller, before, after, **more)
+    return changed(caller, before, after, is_rotation=is_rotation, **more)
 
 
-def changed(caller: Caller, before: Secret, after: Secret, **more: Fact) -> Event:
+def changed(caller: Caller, before: Secret, after: Secret, *, is_rotation: bool = False, **more: Fact) -> Event:
     """Of whatever else is different now; the versions are the same where the value is."""
     return _about(
         EventType.SECRET_UPDATED,
@@ -36,7 +36,7 @@ def changed(caller: Caller, before: Secret, after: Secret, **more: Fact) -> Even
         old_version=before.current_version,
         new_version=after.current_version,
         updated_by=caller.identity_id,
-        is_rotation=False,
+        is_rotation=is_rotation,
         **more,
     )
 

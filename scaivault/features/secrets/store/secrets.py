@@ -12,7 +12,8 @@ from scaivault.storage.database import Session
 
 COLUMNS: Final = """
     path, secret_type, current_version, metadata, max_versions, expires_in_seconds, created_at, updated_at,
-    expires_at, deleted_at, recoverable_until, last_accessed_at, last_accessed_by, notify_before
+    expires_at, deleted_at, recoverable_until, last_accessed_at, last_accessed_by, notify_before,
+    rotation_policy_id, secret_policy_id
 """
 
 
@@ -54,10 +55,11 @@ def add_secret(tx: Session, tenant_id: str, secret: Secret) -> bool:
         tx.run(
             """
             INSERT INTO secrets (tenant_id, path, secret_type, current_version, metadata, max_versions,
-                                 expires_in_seconds, created_at, updated_at, expires_at, notify_before)
+                                 expires_in_seconds, created_at, updated_at, expires_at, notify_before,
+                                 rotation_policy_id, secret_policy_id)
             VALUES (%(tenant_id)s, %(path)s, %(secret_type)s, %(current_version)s, %(metadata)s, %(max_versions)s,
                     %(expires_in_seconds)s, %(created_at)s, %(updated_at)s, %(expires_at)s,
-                    %(notify_before)s::integer[])
+                    %(notify_before)s::integer[], %(rotation_policy_id)s, %(secret_policy_id)s)
                 ON CONFLICT ON CONSTRAINT secrets_pkey DO NOTHING
             """,
             **_facts(tenant_id, secret),
@@ -73,7 +75,8 @@ def change_secret(tx: Session, tenant_id: str, secret: Secret) -> None:
         UPDATE secrets
            SET secret_type = %(secret_type)s, current_version = %(current_version)s, metadata = %(metadata)s,
                max_versions = %(max_versions)s, expires_in_seconds = %(expires_in_seconds)s,
-               updated_at = %(updated_at)s, expires_at = %(expires_at)s, notify_before = %(notify_before)s::integer[]
+               updated_at = %(updated_at)s, expires_at = %(expires_at)s, notify_before = %(notify_before)s::integer[],
+               rotation_policy_id = %(rotation_policy_id)s, secret_policy_id = %(secret_policy_id)s
          WHERE tenant_id = %(tenant_id)s AND path = %(path)s
         """,
         **_facts(tenant_id, secret),
@@ -151,6 +154,8 @@ def _facts(tenant_id: str, secret: Secret) -> Mapping[str, object]:
         "expires_in_seconds": secret.expires_in_seconds,
         "updated_at": secret.updated_at,
         "expires_at": secret.expires_at,
+        "rotation_policy_id": secret.rotation_policy_id,
+        "secret_policy_id": secret.secret_policy_id,
         "notify_before": None if secret.notify_before is None else list(secret.notify_before),
     }
 

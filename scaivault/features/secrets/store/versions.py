@@ -12,7 +12,8 @@ from scaivault.storage.database import Session
 FIND_READABLE_VERSION: Final[LiteralString] = """
     SELECT secrets.path, secrets.secret_type, secrets.metadata, secrets.created_at, secrets.updated_at,
            secrets.expires_at, secrets.last_accessed_at, versions.version,
-           versions.created_at AS version_created_at, versions.sealed, versions.wrapped_key
+           versions.created_at AS version_created_at, versions.sealed, versions.wrapped_key,
+           secrets.rotation_policy_id, secrets.secret_policy_id
       FROM secrets
       JOIN secret_versions AS versions
         ON versions.tenant_id = secrets.tenant_id
@@ -23,6 +24,7 @@ FIND_READABLE_VERSION: Final[LiteralString] = """
        AND secrets.deleted_at IS NULL
        AND (secrets.expires_at IS NULL OR secrets.expires_at > %(now)s)
        AND versions.destroyed_at IS NULL
+       AND (versions.readable_until IS NULL OR versions.readable_until > %(now)s)
 """
 
 
@@ -60,22 +62,25 @@ def add_version(tx: Session, tenant_id: str, path: str, version: Version, sealed
     )
 
 
-def find_version(session: Session, tenant_id: str, path: str, version: int) -> SealedVersion | None:
-    """A version that still has its content, whatever state its secret is in."""
+def find_version(session: Session, tenant_id: str, path: str, version: int, now: datetime) -> SealedVersion | None:
+    """A version that can still be read, whatever state its secret is in."""
     return session.one(
         SealedVersion,
         """
         SELECT secrets.path, secrets.secret_type, secrets.metadata, secrets.created_at, secrets.updated_at,
                secrets.expires_at, secrets.last_accessed_at, versions.version,
-               versions.created_at AS version_created_at, versions.sealed, versions.wrapped_key
+               versions.created_at AS version_created_at, versions.sealed, versions.wrapped_key,
+               secrets.rotation_policy_id, secrets.secret_policy_id
           FROM secrets
           JOIN secret_versions AS versions ON versions.tenant_id = secrets.tenant_id AND versions.path = secrets.path
          WHERE secrets.tenant_id = %(tenant_id)s AND secrets.path = %(path)s
            AND versions.version = %(version)s AND versions.destroyed_at IS NULL
+           AND (versions.readable_until IS NULL OR versions.readable_until > %(now)s)
         """,
         tenant_id=tenant_id,
         path=path,
         version=version,
+        now=now,
     )
 
 
@@ -84,7 +89,7 @@ def list_versions(session: Session, tenant_id: str, path: str) -> list[Version]:
     return session.many(
         Version,
         """
-        SELECT version, created_at, created_by, destroyed_at
+        SELECT version, created_at, created_by, destroyed_at, readable_until
           FROM secret_versions
          WHERE tenant_id = %(tenant_id)s AND path = %(path)s
          ORDER BY version DESC

@@ -1,0 +1,1 @@
+"""Secrets that renew themselves, or make somebody renew them."""

@@ -1,0 +1,318 @@
+"""The views of `/v1/rotation` and of a secret's `:rotate`, and their addresses."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from scaivault.edge.pages import Cursors
+from scaivault.edge.routes import Answer, Route, Routes
+from scaivault.features.events.errors import WebhookNotFound
+from scaivault.features.generators.errors import SecretPolicyInactive, SecretPolicyNotFound
+from scaivault.features.rotation import errors
+from scaivault.features.rotation.model import Changes, Policy
+from scaivault.features.rotation.routes import messages as m
+from scaivault.features.rotation.service.policies import RotationPolicyService
+from scaivault.features.rotation.service.rotations import RotationService
+from scaivault.features.secrets.errors import SecretNotFound, VersionConflict
+from scaivault.kernel.caller import Caller, Scope
+from scaivault.kernel.errors import (
+    InvalidCursor,
+    InvalidDuration,
+    InvalidPath,
+    IpNotAllowed,
+    MfaRequired,
+    TimeWindowViolation,
+)
+from scaivault.kernel.limits import RateCategory
+from scaivault.kernel.paths import parse_path
+
+# RFC 9745: since when /v1/rotation/pending is another name only.
+DEPRECATED_SINCE = "@1767225600"
+_CONDITIONS = (IpNotAllowed, MfaRequired, TimeWindowViolation)
+
+
+class RotationRoutes:
+    """Parse, call, render."""
+
+    def __init__(self, policies: RotationPolicyService, rotations: RotationService, cursors: Cursors) -> None:
+        self._policies = policies
+        self._rotations = rotations
+        self._cursors = cursors
+
+    def create(self, caller: Caller, body: m.RotationPolicyBody) -> Answer:
+        return _policy(self._policies.create(caller, body.to_model()), 201)
+
+    def read(self, caller: Caller, rotation_policy_id: str) -> Answer:
+        return _policy(self._policies.read(caller, rotation_policy_id))
+
+    def change(
+        self, caller: Caller, rotation_policy_id: str, body: m.RotationPolicyPatch, if_match: int | None
+    ) -> Answer:
+        return _policy(self._policies.change(caller, rotation_policy_id, body.to_model(), expected=if_match))
+
+    def delete(self, caller: Caller, rotation_policy_id: str, if_match: int | None) -> Answer:
+        self._policies.delete(caller, rotation_policy_id, expected=if_match)
+        return Answer(None, 204)
+
+    def enable(self, caller: Caller, rotation_policy_id: str) -> Answer:
+        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=True)))
+
+    def disable(self, caller: Caller, rotation_policy_id: str) -> Answer:
+        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=False)))
+
+    def assign(self, caller: Caller, rotation_policy_id: str, body: m.AssignmentBody) -> m.SecretAssignment:
+        return m.SecretAssignment.of(self._policies.assign(caller, rotation_policy_id, parse_path(body.secret_path)))
+
+    def unassign(self, caller: Caller, rotation_policy_id: str, path: str) -> Answer:
+        self._policies.unassign(caller, rotation_policy_id, parse_path(path))
+        return Answer(None, 204)
+
+    def rotate_all(self, caller: Caller, rotation_policy_id: str, body: m.RotateAllBody) -> Answer:
+        paths = None if body.secret_paths is None else [parse_path(each) for each in body.secret_paths]
+        items = self._rotations.rotate_all(caller, rotation_policy_id, paths)
+        return Answer(None, body=m.HistoryItems([m.HistoryItem.of(item) for item in items]).model_dump_json().encode())
+
+    def history(self, caller: Caller, rotation_policy_id: str, query: m.HistoryQuery) -> m.HistoryPage:
+        bound_to = ("rotation_history", caller.tenant_id, rotation_policy_id, str(query.status))
+        position = self._cursors.open(query.cursor, bound_to)
+        before = None if position is None else position[0]
+        found = self._policies.history(caller, rotation_policy_id, query.status, before, query.limit + 1)
+        shown, has_more = found[: query.limit], len(found) > query.limit
+        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
+        return m.HistoryPage(history=[m.HistoryItem.of(item) for item in shown], cursor=cursor, has_more=has_more)
+
+    def due(self, caller: Caller, query: m.DueQuery) -> m.DuePage:
+        bound_to = (
+            "rotation_due",
+            caller.tenant_id,
+            str(query.within_hours),
+            str(query.include_overdue),
+            query.policy_id or "",
+        )
+        position = self._cursors.open(query.cursor, bound_to)
+        page = self._rotations.list_due(
+            caller,
+            timedelta(hours=query.within_hours),
+            include_overdue=query.include_overdue,
+            policy_id=query.policy_id,
+            after=None if position is None else (datetime.fromisoformat(position[0]), position[1]),
+            limit=query.limit,
+        )
+        after = page.next_after
+        cursor = None if after is None else self._cursors.seal((after[0].isoformat(), after[1]), bound_to)
+        return m.DuePage(
+            secrets=[m.SecretAssignment.of(each) for each in page.secrets], cursor=cursor, has_more=cursor is not None
+        )
+
+    def pending(self, caller: Caller, query: m.DueQuery) -> Answer:
+        """`due` by its old name."""
+        headers = {"Deprecation": DEPRECATED_SINCE, "Link": '</v1/rotation/due>; rel="successor-version"'}
+        return Answer(self.due(caller, query), headers=headers)
+
+    def rotate(self, caller: Caller, path: str, if_match: int | None) -> Answer:
+        written = self._rotations.rotate(caller, parse_path(path), if_match)
+        reply = m.RotatedReply(path=written.path, version=written.version, created_at=written.created_at)
+        return Answer(reply, headers={"ETag": f'"{written.version}"'})
+
+    def list(self, caller: Caller, query: m.PolicyQuery) -> m.RotationPolicyPage:
+        bound_to = ("rotation_policies", caller.tenant_id, str(query.active_only))
+        position = self._cursors.open(query.cursor, bound_to)
+        found = self._policies.list(
+            caller,
+            active_only=query.active_only,
+            after=None if position is None else position[0],
+            limit=query.limit + 1,
+        )
+        shown, has_more = found[: query.limit], len(found) > query.limit
+        cursor = self._cursors.seal((shown[-1].name,), bound_to) if has_more else None
+        return m.RotationPolicyPage(
+            data=[m.RotationPolicy.of(policy) for policy in shown], cursor=cursor, has_more=has_more
+        )
+
+
+def _policy(policy: Policy, status: int = 200) -> Answer:
+    """The whole policy, its revision as its ETag."""
+    return Answer(m.RotationPolicy.of(policy), status, {"ETag": f'"{policy.revision}"'})
+
+
+def routes(policies: RotationPolicyService, rotations: RotationService, cursors: Cursors) -> Routes:
+    at = RotationRoutes(policies, rotations, cursors)
+    return Routes("rotation", "rotation", (*_collection(at), *_single(at), *_secrets(at), *_due(at)))
+
+
+def _collection(at: RotationRoutes) -> tuple[Route, ...]:
+    return (
+        Route(
+            "GET",
+            "/v1/rotation/policies",
+            at.list,
+            "List rotation policies",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            query=m.PolicyQuery,
+            reply=m.RotationPolicyPage,
+            errors=(InvalidCursor,),
+        ),
+        Route(
+            "POST",
+            "/v1/rotation/policies",
+            at.create,
+            "Make a rotation policy: how often its secrets are renewed, and by whom",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            body=m.RotationPolicyBody,
+            reply=m.RotationPolicy,
+            status=201,
+            errors=(
+                errors.RotationPolicyExists,
+                errors.TooManyRotationPolicies,
+                SecretPolicyNotFound,
+                WebhookNotFound,
+                InvalidDuration,
+            ),
+        ),
+    )
+
+
+_ONE = "/v1/rotation/policies/<rotation_policy_id>"
+
+
+def _single(at: RotationRoutes) -> tuple[Route, ...]:
+    read = Route(
+        "GET",
+        _ONE,
+        at.read,
+        "Read a rotation policy",
+        scope=Scope.ADMIN,
+        limit=RateCategory.POLICY,
+        reply=m.RotationPolicy,
+        errors=(errors.RotationPolicyNotFound,),
+    )
+    return (
+        read,
+        Route(
+            "PATCH",
+            _ONE,
+            at.change,
+            "Change parts of a rotation policy; its secrets are scheduled anew",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            body=m.RotationPolicyPatch,
+            reply=m.RotationPolicy,
+            takes_if_match=True,
+            errors=(
+                errors.RotationPolicyNotFound,
+                errors.RotationPolicyExists,
+                errors.RevisionConflict,
+                SecretPolicyNotFound,
+                WebhookNotFound,
+                InvalidDuration,
+            ),
+        ),
+        Route(
+            "DELETE",
+            _ONE,
+            at.delete,
+            "Delete a rotation policy; its secrets stay, and nothing renews them",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            status=204,
+            takes_if_match=True,
+            errors=(errors.RotationPolicyNotFound, errors.RevisionConflict),
+        ),
+        replace(read, method="POST", rule=f"{_ONE}/enable", view=at.enable, summary="Go on with a rotation policy"),
+        replace(
+            read,
+            method="POST",
+            rule=f"{_ONE}/disable",
+            view=at.disable,
+            summary="Pause a rotation policy; its secrets stay under it",
+        ),
+    )
+
+
+def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
+    there = (errors.RotationPolicyNotFound, SecretNotFound, InvalidPath, *_CONDITIONS)
+    return (
+        Route(
+            "POST",
+            f"{_ONE}/secrets",
+            at.assign,
+            "Put a secret under a rotation policy; it counts from now",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            body=m.AssignmentBody,
+            reply=m.SecretAssignment,
+            status=201,
+            errors=there,
+        ),
+        Route(
+            "DELETE",
+            f"{_ONE}/secrets/<secret:path>",
+            at.unassign,
+            "Take a secret from under a rotation policy",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            status=204,
+            errors=(*there, errors.AssignmentNotFound),
+        ),
+        Route(
+            "POST",
+            f"{_ONE}/rotate",
+            at.rotate_all,
+            "Renew a rotation policy's secrets now",
+            scope=Scope.SECRETS_ROTATE,
+            limit=RateCategory.WRITE,
+            body=m.RotateAllBody,
+            body_is_optional=True,
+            reply=m.HistoryItems,
+            errors=(*there, errors.AssignmentNotFound, errors.TooManySecrets),
+        ),
+        Route(
+            "GET",
+            f"{_ONE}/history",
+            at.history,
+            "What became of a rotation policy's rotations, newest first",
+            scope=Scope.AUDIT_READ,
+            limit=RateCategory.AUDIT_QUERY,
+            query=m.HistoryQuery,
+            reply=m.HistoryPage,
+            errors=(errors.RotationPolicyNotFound, InvalidCursor),
+        ),
+        Route(
+            "POST",
+            "/v1/secrets/<secret:path>:rotate",
+            at.rotate,
+            "Write a generated value as a secret's next version",
+            scope=Scope.SECRETS_ROTATE,
+            limit=RateCategory.WRITE,
+            reply=m.RotatedReply,
+            takes_if_match=True,
+            category="secrets",
+            errors=(
+                SecretNotFound,
+                InvalidPath,
+                VersionConflict,
+                errors.NoSecretPolicy,
+                SecretPolicyInactive,
+                SecretPolicyNotFound,
+                *_CONDITIONS,
+            ),
+        ),
+    )
+
+
+def _due(at: RotationRoutes) -> tuple[Route, ...]:
+    due = Route(
+        "GET",
+        "/v1/rotation/due",
+        at.due,
+        "Secrets that are due for rotation: an administrator's all, else those the caller may rotate",
+        limit=RateCategory.LIST,
+        query=m.DueQuery,
+        reply=m.DuePage,
+        errors=(InvalidCursor,),
+    )
+    return (
+        due,
+        replace(due, rule="/v1/rotation/pending", view=at.pending, summary="Deprecated: another name of due"),
+    )

@@ -1,0 +1,1 @@
+"""SQL of rotation policies, schedules and history. A function, a statement."""

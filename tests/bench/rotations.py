@@ -1,0 +1,194 @@
+"""Rotation: how many secrets a worker renews, and what a hundred thousand that are due do to deliveries and queues.
+
+`python -m tests.bench.rotations` measures this alone; BENCH_DUE makes it smaller.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from scaivault.settings import process_environ
+from tests.bench import report, stage
+from tests.bench.load import percentile
+from tests.bench.report import Finding
+from tests.bench.stage import SMALL_TENANT, Stage
+from tests.bench.webhooks import _await_ready, working
+from tests.bench.wire import BenchFault, call
+from tests.receiver import Receiver
+
+SECRET = "a-secret-that-only-the-receiver-knows"
+DUE = 100_000
+RATED = 3_000
+PER_SECOND, SECONDS = 20, 15
+ROTATIONS_PER_SECOND = 150
+DISPATCH_SECONDS = 2.0
+STATS_SECONDS = 0.1
+PATIENCE_SECONDS = 180
+FIELDS = [
+    {"name": "username", "generator": "template", "config": {"template": "app_{{hex:8}}"}},
+    {"name": "password", "generator": "random", "config": {"length": 32, "require_digit": True}},
+]
+# As the API leaves them: with a first version that a rotation gives an end, sealed as nobody will open it.
+ADD_SECRETS = """
+    WITH made AS (
+        INSERT INTO secrets (tenant_id, path, secret_type, current_version, metadata, max_versions, created_at,
+                             updated_at, rotation_policy_id)
+        SELECT %(tenant)s, %(prefix)s || '/' || lpad(number::text, 8, '0'), 'kv', 1, '{}', 10, now(), now(), %(policy)s
+          FROM generate_series(1, %(count)s) AS number
+        RETURNING tenant_id, path
+    ), versions AS (
+        INSERT INTO secret_versions (tenant_id, path, version, sealed, wrapped_key, created_at, created_by)
+        SELECT tenant_id, path, 1, decode(repeat('00', 150), 'hex'), decode(repeat('00', 60), 'hex'), now(), 'bench'
+          FROM made
+    )
+    INSERT INTO secret_rotations (tenant_id, path, policy_id, schedule_revision, counts_from, state, due_at, wake_at)
+    SELECT tenant_id, path, %(policy)s, 1, now() - interval '1 day', 'scheduled', now(), now() FROM made
+"""
+
+
+def rotations(stage: Stage, say: Callable[[str], None], due: int = DUE) -> list[Finding]:
+    """Secrets worked off by one worker with the real generator, nobody listening; then deliveries beside it."""
+    rotated = _rate(stage)
+    say(f"{RATED:,} rotations by one worker, {rotated:.0f}/s")
+    quiet, busy, left = _deliveries(stage, due, say)
+    looked = _stats(stage)
+    say(f"{left:,} still due; the exporter's look at them {looked * 1_000:.0f} ms")
+    bar = ROTATIONS_PER_SECOND
+    return [
+        Finding(
+            "rotations, one worker, generated, sealed and committed by the batch, nobody listening",
+            f"{rotated:.0f}/s",
+            f"{bar}/s",
+            [rotated / bar],
+            1,
+            True,
+        ),
+        Finding(
+            f"from a write's request to its delivery, p99 at {PER_SECOND} events/s, with {due:,} rotations due",
+            f"{busy:.2f} s",
+            f"{DISPATCH_SECONDS:g} s; {quiet:.2f} s with none",
+            [busy / DISPATCH_SECONDS],
+            1,
+        ),
+        Finding(
+            f"the exporter's look at rotation, {left:,} due",
+            f"{looked * 1_000:.0f} ms",
+            f"{STATS_SECONDS * 1_000:.0f} ms",
+            [looked / STATS_SECONDS],
+            1,
+        ),
+    ]
+
+
+def _rate(stage: Stage) -> float:
+    """Rotations per second, from the first one's commit to the last one's."""
+    _add_due(stage, "rated", RATED)
+    with working(stage), psycopg.connect(stage.database.url(), autocommit=True) as connection:
+        _await(lambda: _version_counts(connection, "rated") == RATED, "The rotations were not all done")
+        [first, last] = connection.execute(
+            "SELECT min(created_at), max(created_at) FROM secret_versions WHERE version = 2 AND path LIKE 'rated/%'"
+        ).fetchone()
+    return (RATED - 1) / (last - first).total_seconds()
+
+
+def _deliveries(stage: Stage, due: int, say: Callable[[str], None]) -> tuple[float, float, int]:
+    """The slowest delivery but one in a hundred, in quiet and while so many are due; how many were left then."""
+    receiver = Receiver(SECRET)
+    body = {
+        "name": "beside",
+        "url": receiver.url,
+        "secret": SECRET,
+        "events": ["secret.created"],
+        "filters": {"path_prefix": "beside/"},
+    }
+    try:
+        call(stage.plan.port, stage.tokens.small, "POST", "/v1/webhooks", body, status=201)
+        with working(stage):
+            _await_ready(stage)
+            quiet = _as_they_come(stage, receiver, "quiet")
+            say(f"{PER_SECOND * SECONDS} writes beside no rotations; p99 {quiet:.2f} s")
+            _add_due(stage, "many", due)
+            busy = _as_they_come(stage, receiver, "busy")
+        with psycopg.connect(stage.database.url(), autocommit=True) as connection:
+            left = due - _version_counts(connection, "many")
+        say(f"{PER_SECOND * SECONDS} writes beside {due:,} due; p99 {busy:.2f} s")
+        if not all(each.is_genuine for each in receiver.received):
+            raise BenchFault("A signature does not hold")
+    finally:
+        receiver.close()
+    return quiet, busy, left
+
+
+def _as_they_come(stage: Stage, receiver: Receiver, name: str) -> float:
+    asked: dict[str, float] = {}
+    before = len(receiver.received)
+    began = time.monotonic()
+    for number in range(PER_SECOND * SECONDS):
+        time.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
+        path = f"beside/{name}/{number}"
+        asked[path] = time.time()
+        call(stage.plan.port, stage.tokens.small, "PUT", f"/v1/secrets/{path}", {"data": {"n": number}}, status=201)
+    receiver.await_count(before + len(asked), PATIENCE_SECONDS)
+    arrived = {each.event["path"]: each.at for each in receiver.received[before:]}
+    return percentile(sorted(arrived[path] - at for path, at in asked.items()), 0.99)
+
+
+def _stats(stage: Stage) -> float:
+    """The exporter's query, the median of five, each number as the exporter asks it."""
+    from scaivault.features.rotation.stats import find_queue  # noqa: PLC0415 - the bench starts without the product
+    from scaivault.storage.database import Database  # noqa: PLC0415 - as above
+
+    database = Database(stage.database.url(), 1, lambda _seconds: None)
+    database.open()
+    try:
+        took = []
+        for _ in range(5):
+            with database.session() as session:
+                began = time.monotonic()
+                find_queue(session)
+                took.append(time.monotonic() - began)
+    finally:
+        database.close()
+    return sorted(took)[2]
+
+
+def _add_due(stage: Stage, prefix: str, count: int) -> None:
+    """So many secrets under a policy of their own, all of them due."""
+    port, token = stage.plan.port, stage.tokens.small
+    maker = call(port, token, "POST", "/v1/secret-policies", {"name": f"bench {prefix}", "fields": FIELDS}, status=201)[
+        "id"
+    ]
+    body = {"name": f"bench {prefix}", "interval": "1d", "auto_generate": True, "secret_policy_id": maker}
+    policy = call(port, token, "POST", "/v1/rotation/policies", body, status=201)["id"]
+    with psycopg.connect(stage.database.url(), autocommit=True) as connection:
+        facts = {"tenant": SMALL_TENANT, "prefix": prefix, "policy": policy, "count": count}
+        connection.execute(ADD_SECRETS, facts)
+        connection.execute("ANALYZE secrets, secret_versions, secret_rotations")
+
+
+def _version_counts(connection: "psycopg.Connection[tuple[int]]", prefix: str) -> int:
+    found = connection.execute(
+        "SELECT count(*) FROM secret_versions WHERE version = 2 AND path LIKE %s", [f"{prefix}/%"]
+    ).fetchone()
+    return found[0] if found else 0
+
+
+def _await(check: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not check():
+        if time.monotonic() > deadline:
+            raise BenchFault(otherwise)
+        time.sleep(0.2)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr)  # noqa: T201 - as it goes on
+
+
+if __name__ == "__main__":
+    with stage.raised() as house:
+        due = int(process_environ().get("BENCH_DUE") or DUE)
+        found = rotations(house, _say, due)
+        print(report.table(found))  # noqa: T201 - the table is what it is for

@@ -1,0 +1,405 @@
+"""Rotation over the whole API: policies, what is under them, renewing by request and by a write, what is due."""
+
+import psycopg
+import pytest
+
+from scaivault.kernel.caller import Role, Scope
+
+POLICIES = "/v1/rotation/policies"
+GENERATED = [{"name": "password", "generator": "random", "config": {"length": 24}}]
+
+
+def error(answer):
+    return (answer.status_code, answer.json["error"]["code"])
+
+
+def generator(voice, name="passwords", **more):
+    made = voice.post("/v1/secret-policies", {"name": name, "fields": GENERATED, **more})
+    assert made.status_code == 201, made.text
+    return made.json["id"]
+
+
+def policy(voice, name="monthly", interval="30d", **more):
+    made = voice.post(POLICIES, {"name": name, "interval": interval, **more})
+    assert made.status_code == 201, made.text
+    return made.json["id"]
+
+
+def under(voice, path, policy_id, **options):
+    voice.write(path, {"password": "first"}, options={"rotation_policy_id": policy_id, **options})
+
+
+def value(voice, path, **query):
+    found = voice.get(f"/v1/secrets/{path}", query_string=query)
+    assert found.status_code == 200, found.text
+    return found.json["data"]
+
+
+def history(voice, policy_id, **query):
+    found = voice.get(f"{POLICIES}/{policy_id}/history", query_string=query)
+    assert found.status_code == 200, found.text
+    return found.json["history"]
+
+
+class TestPolicies:
+    def test_a_policy_has_what_it_was_given_and_the_usual_rest(self, ada):
+        made = ada.post(POLICIES, {"name": "monthly", "interval": "30d", "warn_before": "1d, 7d"})
+        assert made.status_code == 201
+        assert made.headers["ETag"] == '"1"'
+        shown = made.json
+        assert shown["id"].startswith("rot_")
+        assert (shown["interval"], shown["interval_seconds"]) == ("30d", 30 * 86_400)
+        assert (shown["grace_period"], shown["warn_before"]) == ("2d", ["7d", "1d"])
+        assert (shown["auto_generate"], shown["is_active"], shown["secrets_count"]) == (False, True, 0)
+        assert (shown["secret_policy_id"], shown["webhook_ids"]) == (None, [])
+        assert ada.get(f"{POLICIES}/{shown['id']}").json == shown
+
+    def test_thresholds_come_as_a_list_too(self, ada):
+        made = ada.post(POLICIES, {"name": "a", "interval": "30d", "warn_before": ["1d", "7d", "24h"]})
+        assert made.json["warn_before"] == ["7d", "1d"]
+
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [
+            ({"name": "a"}, 422, "validation_error"),
+            ({"name": "a", "interval": "monthly"}, 400, "invalid_duration"),
+            ({"name": "a", "interval": "9s"}, 422, "validation_error"),
+            ({"name": "a", "interval": "1d", "warn_before": "1d"}, 422, "validation_error"),
+            ({"name": "a", "interval": "1d", "warn_before": "soon"}, 400, "invalid_duration"),
+            ({"name": "a", "interval": "1d", "secret_policy_id": "sp_" + "0" * 32}, 404, "secret_policy_not_found"),
+            ({"name": "a", "interval": "1d", "webhook_ids": ["wh_" + "0" * 32]}, 404, "webhook_not_found"),
+        ],
+    )
+    def test_what_can_not_be_is_refused(self, ada, body, status, code):
+        assert error(ada.post(POLICIES, body)) == (status, code)
+
+    def test_a_name_is_taken_once_in_a_tenant_and_free_again_after(self, ada, bob):
+        first = policy(ada)
+        assert error(ada.post(POLICIES, {"name": "monthly", "interval": "1d"})) == (409, "rotation_policy_exists")
+        policy(bob)
+        assert ada.delete(f"{POLICIES}/{first}").status_code == 204
+        policy(ada)
+
+    def test_the_list_goes_by_name_in_pieces(self, ada):
+        for name in "cab":
+            policy(ada, name, is_active=name != "b")
+        first = ada.get(POLICIES, query_string={"limit": 2}).json
+        assert ([each["name"] for each in first["data"]], first["has_more"]) == (["a", "b"], True)
+        rest = ada.get(POLICIES, query_string={"limit": 2, "cursor": first["cursor"]}).json
+        assert ([each["name"] for each in rest["data"]], rest["has_more"]) == (["c"], False)
+        active = ada.get(POLICIES, query_string={"active_only": "true"}).json["data"]
+        assert [each["name"] for each in active] == ["a", "c"]
+
+    def test_a_change_is_for_who_knows_what_is_there(self, ada):
+        one = f"{POLICIES}/{policy(ada)}"
+        changed = ada.patch(one, {"interval": "60d", "description": "longer"}, headers={"If-Match": '"1"'})
+        assert (changed.json["interval"], changed.json["revision"], changed.json["name"]) == ("60d", 2, "monthly")
+        assert error(ada.patch(one, {"interval": "1d"}, headers={"If-Match": '"1"'})) == (409, "version_conflict")
+        assert error(ada.delete(one, headers={"If-Match": '"1"'})) == (409, "version_conflict")
+        assert ada.delete(one, headers={"If-Match": '"2"'}).status_code == 204
+        assert error(ada.get(one)) == (404, "rotation_policy_not_found")
+
+    def test_they_are_their_tenants_and_their_administrators(self, house, ada, bob):
+        one = f"{POLICIES}/{policy(ada)}"
+        assert error(bob.get(one)) == (404, "rotation_policy_not_found")
+        assert error(bob.delete(one)) == (404, "rotation_policy_not_found")
+        somebody = house.someone("user:sam@a.example")
+        assert error(somebody.get(one)) == (403, "access_denied")
+        lacking = house.someone("user:ada@a.example", frozenset(Scope) - {Scope.ADMIN}, roles=[Role.TENANT_ADMIN])
+        assert error(lacking.get(one)) == (403, "insufficient_scope")
+
+    def test_changes_are_in_the_trail(self, ada):
+        one = f"{POLICIES}/{policy(ada)}"
+        ada.post(f"{one}/disable")
+        ada.delete(one)
+        actions = [
+            each["action"]
+            for each in ada.audit(action="rotation_policy_create,rotation_policy_update,rotation_policy_delete")
+        ]
+        assert sorted(actions) == ["rotation_policy_create", "rotation_policy_delete", "rotation_policy_update"]
+
+    def test_a_secret_policy_that_is_referred_to_stays(self, ada):
+        by_policy, by_secret = generator(ada, "one"), generator(ada, "two")
+        one = policy(ada, secret_policy_id=by_policy)
+        ada.write("app/db", options={"secret_policy_id": by_secret})
+        for each in (by_policy, by_secret):
+            assert error(ada.delete(f"/v1/secret-policies/{each}")) == (409, "secret_policy_in_use")
+        ada.patch(f"{POLICIES}/{one}", {"secret_policy_id": None})
+        ada.patch("/v1/secrets/app/db:metadata", {"options": {"secret_policy_id": None}})
+        for each in (by_policy, by_secret):
+            assert ada.delete(f"/v1/secret-policies/{each}").status_code == 204
+
+
+class TestAssignment:
+    def test_a_write_puts_a_secret_under_a_policy_and_takes_it_away(self, ada):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        assert ada.get("/v1/secrets/app/db").json["rotation_policy_id"] == one
+        assert ada.get("/v1/secrets/app/db:metadata").json["rotation_policy_id"] == one
+        assert ada.get(f"{POLICIES}/{one}").json["secrets_count"] == 1
+        ada.write("app/db", options={"rotation_policy_id": None})
+        assert ada.get("/v1/secrets/app/db").json["rotation_policy_id"] is None
+        assert ada.get(f"{POLICIES}/{one}").json["secrets_count"] == 0
+
+    def test_options_alone_do_so_without_a_version(self, ada):
+        one, passwords = policy(ada), generator(ada)
+        ada.write("app/db")
+        options = {"rotation_policy_id": one, "secret_policy_id": passwords}
+        changed = ada.patch("/v1/secrets/app/db:metadata", {"options": options}).json
+        assert (changed["version"], changed["rotation_policy_id"], changed["secret_policy_id"]) == (1, one, passwords)
+
+    def test_what_is_not_there_is_refused_and_nothing_written(self, ada, bob):
+        foreign = policy(bob)
+        for options, code in (
+            ({"rotation_policy_id": foreign}, "rotation_policy_not_found"),
+            ({"secret_policy_id": generator(bob)}, "secret_policy_not_found"),
+        ):
+            assert error(ada.put("/v1/secrets/app/db", {"data": {}, "options": options})) == (404, code)
+            assert error(ada.get("/v1/secrets/app/db")) == (404, "secret_not_found")
+
+    def test_an_administrator_assigns_and_unassigns(self, ada, house):
+        one = policy(ada)
+        ada.write("app/db")
+        made = ada.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/db"})
+        assert made.status_code == 201
+        assert (made.json["secret_path"], made.json["rotation_policy_id"], made.json["state"]) == (
+            "app/db",
+            one,
+            "scheduled",
+        )
+        assert ada.delete(f"{POLICIES}/{one}/secrets/app/db").status_code == 204
+        assert ada.get("/v1/secrets/app/db").json["rotation_policy_id"] is None
+        assert error(ada.delete(f"{POLICIES}/{one}/secrets/app/db")) == (404, "assignment_not_found")
+        assert error(ada.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/no"})) == (404, "secret_not_found")
+        actions = {each["action"] for each in ada.audit() if each["secret_path"] == "app/db"}
+        assert {"rotation_assign", "rotation_unassign"} <= actions
+
+    def test_it_takes_the_permission_to_rotate_that_secret(self, ada, house):
+        one = policy(ada)
+        ada.write("app/db")
+        other = house.someone("user:otto@a.example", roles=[Role.TENANT_ADMIN])
+        assert error(other.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/db"})) == (403, "access_denied")
+
+    def test_deleting_a_policy_detaches_its_secrets(self, ada):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        assert ada.delete(f"{POLICIES}/{one}").status_code == 204
+        assert ada.get("/v1/secrets/app/db").json["rotation_policy_id"] is None
+        ada.write("app/db", options={"rotation_policy_id": policy(ada, "another")})
+
+    def test_what_a_partner_shares_is_under_no_policy(self, pat, ada):
+        one = policy(ada)
+        body = {"data": {}, "options": {"rotation_policy_id": one}}
+        assert error(pat.put("/v1/partner/secrets/shared/db", body)) == (404, "rotation_policy_not_found")
+
+
+class TestRotating:
+    def test_a_request_writes_a_generated_value(self, ada):
+        one = policy(ada, secret_policy_id=generator(ada))
+        under(ada, "app/db", one)
+        done = ada.post("/v1/secrets/app/db:rotate")
+        assert (done.status_code, done.json["version"], done.headers["ETag"]) == (200, 2, '"2"')
+        assert len(value(ada, "app/db")["password"]) == 24
+        assert value(ada, "app/db", version=1) == {"password": "first"}
+        [item] = history(ada, one)
+        assert (item["status"], item["triggered_by"], item["old_version"], item["new_version"]) == (
+            "success",
+            "request",
+            1,
+            2,
+        )
+        [entry] = ada.audit(action="rotate")
+        assert (entry["secret_path"], entry["success"], entry["extra_data"]["version"]) == ("app/db", True, 2)
+
+    def test_by_the_secrets_own_policy_where_no_other_says_how(self, ada):
+        ada.write("app/db", options={"secret_policy_id": generator(ada)})
+        assert ada.post("/v1/secrets/app/db:rotate").json["version"] == 2
+        assert len(value(ada, "app/db")["password"]) == 24
+
+    def test_what_stands_in_the_way_is_said(self, ada, house):
+        assert error(ada.post("/v1/secrets/app/db:rotate")) == (404, "secret_not_found")
+        ada.write("app/db")
+        assert error(ada.post("/v1/secrets/app/db:rotate")) == (409, "no_secret_policy")
+        ada.write("app/db", options={"secret_policy_id": generator(ada, is_active=False)})
+        assert error(ada.post("/v1/secrets/app/db:rotate")) == (409, "secret_policy_inactive")
+        reasons = {each["extra_data"]["reason"] for each in ada.audit(action="rotate", success="false")}
+        assert reasons == {"secret_not_found", "no_secret_policy", "secret_policy_inactive"}
+
+    def test_only_at_the_version_that_is_expected(self, ada):
+        ada.write("app/db", options={"secret_policy_id": generator(ada)})
+        refused = ada.post("/v1/secrets/app/db:rotate", headers={"If-Match": '"7"'})
+        assert error(refused) == (409, "version_conflict")
+
+    def test_it_takes_the_permission(self, house, ada):
+        ada.write("app/db", options={"secret_policy_id": generator(ada)})
+        house.allow(ada, "user:wim@a.example", ("app/**", ["read", "write"]))
+        assert error(house.someone("user:wim@a.example").post("/v1/secrets/app/db:rotate")) == (403, "access_denied")
+        house.allow(ada, "user:rob@a.example", ("app/**", ["rotate"]))
+        rob = house.someone("user:rob@a.example", {Scope.SECRETS_ROTATE})
+        assert rob.post("/v1/secrets/app/db:rotate").status_code == 200
+        assert error(rob.get("/v1/secrets/app/db"))[0] == 403
+
+    def test_a_write_to_a_secret_under_a_policy_is_its_rotation(self, ada, house):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        before = ada.get("/v1/rotation/due", query_string={"within_hours": 24 * 40}).json["secrets"][0]
+        house.clock.forward(days=3)
+        ada.write("app/db", {"password": "second"})
+        after = ada.get("/v1/rotation/due", query_string={"within_hours": 24 * 40}).json["secrets"][0]
+        assert after["due_at"] > before["due_at"]
+        [item] = history(ada, one)
+        assert (item["status"], item["triggered_by"], item["new_version"]) == ("success", "write", 2)
+
+    def test_a_policys_secrets_are_renewed_together(self, ada):
+        one = policy(ada, secret_policy_id=generator(ada))
+        for path in ("app/a", "app/b", "app/c"):
+            under(ada, path, one)
+        done = ada.post(f"{POLICIES}/{one}/rotate")
+        assert [(each["secret_path"], each["status"], each["new_version"]) for each in done.json] == [
+            ("app/a", "success", 2),
+            ("app/b", "success", 2),
+            ("app/c", "success", 2),
+        ]
+        [named] = ada.post(f"{POLICIES}/{one}/rotate", {"secret_paths": ["app/b"]}).json
+        assert (named["secret_path"], named["new_version"]) == ("app/b", 3)
+        ada.write("app/other")
+        refused = ada.post(f"{POLICIES}/{one}/rotate", {"secret_paths": ["app/other"]})
+        assert error(refused) == (404, "assignment_not_found")
+
+    def test_one_that_can_not_be_renewed_stops_none_of_the_others(self, ada):
+        one = policy(ada)
+        under(ada, "app/a", one)
+        under(ada, "app/b", one, secret_policy_id=generator(ada))
+        first, second = ada.post(f"{POLICIES}/{one}/rotate").json
+        assert (first["status"], first["error"]) == ("failed", "no_secret_policy")
+        assert (second["status"], second["new_version"]) == ("success", 2)
+        assert [each["status"] for each in history(ada, one, status="failed")] == ["failed"]
+
+
+class TestGracePeriod:
+    def test_what_was_replaced_is_readable_until_its_end_and_then_not(self, ada, house):
+        one = policy(ada, grace_period="2h")
+        ada.write("app/db", {"password": "zeroth"})
+        under(ada, "app/db", one)
+        house.clock.forward(minutes=1)
+        ada.write("app/db", {"password": "second"})
+        versions = ada.get("/v1/secrets/app/db:versions").json["versions"]
+        assert [each["is_readable"] for each in versions] == [True, True, True]
+        assert versions[0]["readable_until"] is None
+        assert versions[1]["readable_until"] == versions[2]["readable_until"] is not None
+        assert value(ada, "app/db", version=2) == {"password": "first"}
+        house.clock.forward(hours=2)
+        assert value(ada, "app/db") == {"password": "second"}
+        for version in (1, 2):
+            gone = ada.get("/v1/secrets/app/db", query_string={"version": version})
+            assert error(gone) == (404, "version_not_found")
+            rollback = ada.post("/v1/secrets/app/db:rollback", {"version": version})
+            assert error(rollback) == (404, "version_not_found")
+        batch = ada.post("/v1/secrets/batch", {"paths": ["app/db"], "options": {"version": 2}}).json
+        assert batch["errors"]["app/db"]["code"] == "version_not_found"
+        versions = ada.get("/v1/secrets/app/db:versions").json["versions"]
+        assert [each["is_readable"] for each in versions] == [True, False, False]
+
+    def test_a_rollback_within_it_is_no_rotation(self, ada, house):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        house.clock.forward(minutes=1)
+        ada.write("app/db", {"password": "second"})
+        due = ada.get("/v1/rotation/due", query_string={"within_hours": 24 * 40}).json["secrets"]
+        house.clock.forward(minutes=1)
+        assert ada.post("/v1/secrets/app/db:rollback", {"version": 1}).json["version"] == 3
+        assert value(ada, "app/db") == {"password": "first"}
+        assert len(history(ada, one)) == 1
+        assert ada.get("/v1/rotation/due", query_string={"within_hours": 24 * 40}).json["secrets"] == due
+
+    def test_what_no_policy_renews_keeps_its_versions(self, ada, house):
+        ada.write("app/db", {"password": "first"})
+        ada.write("app/db", {"password": "second"})
+        house.clock.forward(days=100)
+        later = house.someone("user:ada@a.example", roles=[Role.TENANT_ADMIN])
+        assert value(later, "app/db", version=1) == {"password": "first"}
+
+
+class TestDue:
+    def test_it_tells_what_is_due_within_a_time(self, ada, house):
+        soon, late = policy(ada, "soon", "10h"), policy(ada, "late", "10d")
+        under(ada, "app/soon", soon)
+        under(ada, "app/late", late)
+        [only] = ada.get("/v1/rotation/due").json["secrets"]
+        assert (only["secret_path"], only["is_overdue"], only["state"]) == ("app/soon", False, "scheduled")
+        both = ada.get("/v1/rotation/due", query_string={"within_hours": 24 * 20}).json["secrets"]
+        assert [each["secret_path"] for each in both] == ["app/soon", "app/late"]
+        query = {"within_hours": 24 * 20, "policy_id": late}
+        assert [each["secret_path"] for each in ada.get("/v1/rotation/due", query_string=query).json["secrets"]] == [
+            "app/late"
+        ]
+        house.clock.forward(hours=11)
+        assert ada.get("/v1/rotation/due", query_string={"include_overdue": "false"}).json["secrets"] == []
+        ada.post(f"{POLICIES}/{soon}/disable")
+        assert ada.get("/v1/rotation/due").json["secrets"] == []
+
+    def test_in_pieces(self, ada):
+        one = policy(ada, interval="10h")
+        for number in range(5):
+            under(ada, f"app/{number}", one)
+        seen, cursor = [], None
+        while True:
+            query = {"limit": 2} | ({"cursor": cursor} if cursor else {})
+            page = ada.get("/v1/rotation/due", query_string=query).json
+            seen += [each["secret_path"] for each in page["secrets"]]
+            cursor = page["cursor"]
+            if not page["has_more"]:
+                break
+        assert seen == [f"app/{number}" for number in range(5)]
+
+    def test_who_rotates_sees_what_he_may_rotate(self, ada, house):
+        one = policy(ada, interval="10h")
+        under(ada, "app/db", one)
+        under(ada, "web/db", one)
+        house.allow(ada, "user:rob@a.example", ("web/**", ["rotate"]))
+        rob = house.someone("user:rob@a.example", {Scope.SECRETS_ROTATE})
+        assert [each["secret_path"] for each in rob.get("/v1/rotation/due").json["secrets"]] == ["web/db"]
+        reader = house.someone("user:rob@a.example", {Scope.SECRETS_READ})
+        assert error(reader.get("/v1/rotation/due")) == (403, "insufficient_scope")
+
+    def test_the_old_name_says_that_it_is_one(self, ada):
+        one = policy(ada, interval="10h")
+        under(ada, "app/db", one)
+        old = ada.get("/v1/rotation/pending")
+        assert old.json == ada.get("/v1/rotation/due").json
+        assert old.headers["Deprecation"].startswith("@")
+        assert "/v1/rotation/due" in old.headers["Link"]
+
+    def test_what_is_in_the_trash_is_due_for_nothing(self, ada):
+        one = policy(ada, interval="10h")
+        under(ada, "app/db", one)
+        ada.delete("/v1/secrets/app/db")
+        assert ada.get("/v1/rotation/due").json["secrets"] == []
+        ada.post("/v1/secrets/app/db:recover")
+        assert len(ada.get("/v1/rotation/due").json["secrets"]) == 1
+
+
+class TestHistory:
+    def test_in_pieces_newest_first_and_to_who_reads_the_trail(self, ada, house):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        for number in range(5):
+            ada.write("app/db", {"password": str(number)})
+        first = ada.get(f"{POLICIES}/{one}/history", query_string={"limit": 3}).json
+        assert [each["new_version"] for each in first["history"]] == [6, 5, 4]
+        rest = ada.get(f"{POLICIES}/{one}/history", query_string={"limit": 3, "cursor": first["cursor"]}).json
+        assert ([each["new_version"] for each in rest["history"]], rest["has_more"]) == ([3, 2], False)
+        assert ada.get(f"{POLICIES}/{one}/history", query_string={"status": "pending"}).json["history"] == []
+        lacking = house.someone("user:ada@a.example", frozenset(Scope) - {Scope.AUDIT_READ}, roles=[Role.TENANT_ADMIN])
+        assert error(lacking.get(f"{POLICIES}/{one}/history")) == (403, "insufficient_scope")
+
+    def test_no_value_is_in_it(self, ada, house):
+        one = policy(ada, secret_policy_id=generator(ada))
+        under(ada, "app/db", one)
+        ada.post("/v1/secrets/app/db:rotate")
+        generated = value(ada, "app/db")["password"]
+        url = house.settings.database_url.get_secret_value()
+        with psycopg.connect(url) as connection:
+            for table in ("rotation_history", "secret_rotations", "rotation_policies", "audit_log", "events"):
+                rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+                assert generated not in str(rows)
