@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 20
@@ -87,6 +88,15 @@ class Receiver:
     def close(self):
         self._server.shutdown()
         self._server.server_close()
+
+    @contextmanager
+    def behaving(self, behave):
+        """Answer in this way, and then as before."""
+        before, self.behave = self.behave, behave
+        try:
+            yield
+        finally:
+            self.behave = before
 
     def wait(self, check, seconds=PATIENCE_SECONDS):
         """Wait until `check` of what was received holds; whether it did in time."""

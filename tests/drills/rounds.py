@@ -1,7 +1,7 @@
 """Which faults are injected, in which company, and who must be told of what."""
 
 from tests.drills.drill import Injection, Round
-from tests.drills.faults import cache, clients, database, kms, processes, webhooks
+from tests.drills.faults import cache, clients, database, kms, processes, rotation, webhooks
 
 NOBODY_READY = ("ScaiVaultNotReady", "ScaiVaultInstanceNotReady")
 SLOW = ("ScaiVaultLatencyBudgetBurnFast", "ScaiVaultLatencyBudgetBurnSlow")
@@ -18,6 +18,9 @@ ROUNDS = (
             Injection("`workers` is locked: no heartbeat", database.locked_workers, ("ScaiVaultWorkerStalled",)),
             Injection("a receiver answers 500", webhooks.refusing, ("ScaiVaultWebhookSuccessLow",)),
             Injection("a receiver never answers", webhooks.silent, ("ScaiVaultWebhookQueueGrowing",)),
+            Injection("what values are made by is off", rotation.failing, ("ScaiVaultRotationFailing",)),
+            Injection("a transaction holds what is due", rotation.stuck, ("ScaiVaultRotationQueueStuck",)),
+            Injection("nobody writes what is due", rotation.neglected, ("ScaiVaultRotationOverdue",)),
             Injection("a client ignores 429", clients.too_often, ("ScaiVaultRateLimitingSustained",)),
             Injection("a reader tries what it may not", clients.denied, ("ScaiVaultPolicyViolationSpike",)),
             Injection("505 tenants on one process", clients.of_too_many_tenants, ("ScaiVaultLabelsDropped",)),
@@ -25,7 +28,11 @@ ROUNDS = (
             Injection("KMS answers 0.6 s late", kms.slow, ("ScaiVaultKmsSlow",)),
             Injection("Redis answers 0.03 s late", cache.slow, ("ScaiVaultRedisSlow",)),
         ),
-        {"ScaiVaultDatabaseSlow": "the worker waits for its lock", "ScaiVaultRedisUnavailable": "0.05 s are soon over"},
+        {
+            "ScaiVaultDatabaseSlow": "the worker waits for its lock",
+            "ScaiVaultRedisUnavailable": "0.05 s are soon over",
+            **dict.fromkeys(NOBODY_READY, "of the key service readiness expects an answer within 1 s"),
+        },
     ),
     Round(
         "PostgreSQL slow",
@@ -86,5 +93,6 @@ ROUNDS = (
             Injection("the worker is killed", processes.worker_killed, ("ScaiVaultWorkerDown",)),
             Injection("the exporter is killed", processes.exporter_killed, ("ScaiVaultExporterDown",)),
         ),
+        dict.fromkeys(("ScaiVaultDown", "ScaiVaultInstanceDown"), "it takes some seconds to start"),
     ),
 )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.ports import free_ports
 from tests.receiver import Receiver
 
 SECRET = "a-secret-that-only-the-receivers-know"
+FORWARD_SECONDS = 0.3
 CHECKOUT = Path(__file__).parents[2]
 # The load must come near none of these; what is left at its default is what a drill hammers at.
 PLENTY = {RATE_LIMIT_PREFIX + category: "1000000" for category in ("READ", "WRITE", "LIST", "WEBHOOK", "OPEN")}
@@ -105,6 +107,25 @@ class Stack:
 
     def start(self, name):
         self.running[name] = _START[name](self.plan, self.environ, self.settings)
+
+
+@contextmanager
+def forwarding(stack, statement, what):
+    """As if time passed quickly for `what`: a pause that was written down ends soon, over and over."""
+    stopping = threading.Event()
+
+    def forward():
+        with stack.connection() as connection:
+            while not stopping.wait(FORWARD_SECONDS):
+                connection.execute(statement, {"what": what})
+
+    thread = threading.Thread(target=forward, name="forward", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def _start_api(plan, environ, settings):

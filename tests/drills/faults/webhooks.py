@@ -1,15 +1,16 @@
 """Receivers of webhooks that refuse, or never answer."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+from tests.drills.stack import forwarding
 from tests.receiver import ok, status
 
 # What has been tried waits for 30 s to two hours before it is tried again; here it does as if that time had passed.
 FORWARD = """
     WITH waiting AS (
         UPDATE webhook_deliveries SET next_attempt_at = now()
-         WHERE webhook_id = %(webhook)s AND attempts > 0 AND next_attempt_at > now()
+         WHERE webhook_id = %(what)s AND attempts > 0 AND next_attempt_at > now()
         RETURNING tenant_id, webhook_id)
     UPDATE webhook_lanes SET due_at = now()
      WHERE due_at > now() AND (tenant_id, webhook_id) IN (SELECT tenant_id, webhook_id FROM waiting)
@@ -19,22 +20,8 @@ FORWARD = """
 @contextmanager
 def refusing(stack):
     """Until each delivery is given up."""
-    stopping = threading.Event()
-
-    def forward():
-        with stack.connection() as connection:
-            while not stopping.wait(0.2):
-                connection.execute(FORWARD, {"webhook": stack.refused.id})
-
-    thread = threading.Thread(target=forward, name="forward", daemon=True)
-    stack.refused.receiver.behave = status(500)
-    thread.start()
-    try:
+    with stack.refused.receiver.behaving(status(500)), forwarding(stack, FORWARD, stack.refused.id):
         yield
-    finally:
-        stack.refused.receiver.behave = ok
-        stopping.set()
-        thread.join()
 
 
 @contextmanager
@@ -46,9 +33,6 @@ def silent(stack):
         answering.wait()
         ok(received, handler)
 
-    stack.awaited.receiver.behave = behave
-    try:
+    with ExitStack() as ending, stack.awaited.receiver.behaving(behave):
+        ending.callback(answering.set)
         yield
-    finally:
-        stack.awaited.receiver.behave = ok
-        answering.set()
