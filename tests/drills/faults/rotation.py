@@ -19,11 +19,13 @@ FORWARD = """
 def failing(stack):
     """What the values are made by is switched off."""
     generator = _made(stack, "secret-policies", {"name": "off", "fields": GENERATED, "is_active": False})
-    with _policy(stack, "failing", SECRETS, auto_generate=True, secret_policy_id=generator) as policy:
-        with forwarding(stack, FORWARD, policy):
-            yield
-            _done(stack, "PATCH", f"secret-policies/{generator}", {"is_active": True})
-            await_true(lambda: all(_version(stack, f"failing/{number}") > 1 for number in range(SECRETS)), 60)
+    with (
+        _policy(stack, "failing", SECRETS, auto_generate=True, secret_policy_id=generator) as policy,
+        forwarding(stack, FORWARD, policy),
+    ):
+        yield
+        _done(stack, "PATCH", f"secret-policies/{generator}", {"is_active": True})
+        await_true(lambda: all(_version(stack, f"failing/{number}") > 1 for number in range(SECRETS)), 60)
 
 
 @contextmanager
