@@ -23,6 +23,7 @@ DESCRIPTION = re.compile(r".+\.\n\n\*\*Normal:\*\* .+\n\n\*\*If not:\*\* .+", re
 # Read by another aggregation than `sum` although each pod tells its own: adding them up says nothing.
 NOT_ADDITIVE = {
     "up": "one of a target",
+    "scaivault_ready": "whether it is so of a pod",
     "scaivault_build_info": "counted: it is always 1",
     "scaivault_worker_last_success_timestamp_seconds": "the latest of all workers counts",
     "scaivault_exporter_up": "one exporter leads, the others say 0",

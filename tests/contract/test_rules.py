@@ -10,11 +10,13 @@ import yaml
 
 from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS
 from tools.monitoring import rules, write
+from tools.monitoring.dashboards import DASHBOARDS
 from tools.monitoring.promql import Judge
 from tools.monitoring.rules.alerts import BY_MODULE
 from tools.monitoring.rules.lint import complaints, runbook_complaints
 from tools.monitoring.rules.recording import RECORDS
-from tools.monitoring.rules.thresholds import DRILL, PRODUCTION
+from tools.monitoring.rules.thresholds import DRILL
+from tools.monitoring.thresholds import PRODUCTION
 
 FOLDER = Path("prometheus-rules")
 RUNBOOKS = Path("docs/runbooks")
@@ -32,6 +34,7 @@ PROMISED = {
     ),
     *("Watchdog", "ErrorBudgetBurnFast", "ErrorBudgetBurnMedium", "ErrorBudgetBurnSlow", "LatencyBudgetBurnFast"),
 }
+EVERY_PANEL = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
 EVERY_ALERT = pytest.mark.parametrize("alert", rules.ALERTS, ids=lambda alert: alert.name)
 
 
@@ -46,6 +49,12 @@ def of_pace(pace):
 @pytest.mark.parametrize("path", write.written(), ids=str)
 def test_what_is_committed_is_what_is_made(path):
     assert path.read_text() == write.written()[path], "run `make docs`"
+
+
+def test_alerts_and_panels_lead_to_each_other():
+    led = {(alert, dashboard.uid, panel.title) for dashboard, panel in EVERY_PANEL for alert in panel.alerts}
+    assert {(alert.name, alert.panel.uid, alert.panel.title) for alert in rules.ALERTS} <= led
+    assert {alert for alert, _, _ in led} == {alert.name for alert in rules.ALERTS}
 
 
 def test_nothing_else_is_committed_as_if_it_were_made():

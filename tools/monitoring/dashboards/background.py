@@ -144,7 +144,7 @@ DUTIES = (
             Query(f"time() - max by ({DUTY}) (scaivault_worker_last_success_timestamp_seconds)", f"{{{{{DUTY}}}}}"),
         ),
         steps=((LINES.duty_silent_seconds, Color.RED),),
-        alerts=("ScaiVaultWorkerStalled",),
+        alerts=("ScaiVaultWorkerStalled", "ScaiVaultWorkerDown"),
     ),
     Panel(
         10,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from tools.monitoring.dashboards.panel import Dashboard, Kind, Panel, Row, Text, Variable
 from tools.monitoring.dashboards.promql import scoped
+from tools.monitoring.runbooks import RUNBOOKS
 
 Json = dict[str, object]
 
@@ -13,7 +14,6 @@ SCHEMA_VERSION = 37
 COLUMNS = 24
 _DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 # An address of the reader's own copy may be set instead: it is a variable, of which every link is made.
-RUNBOOKS = "https://docs.scailabs.ai/scaivault/runbooks"
 _REDUCED: Json = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 
 
@@ -95,7 +95,6 @@ def _variable(variable: Variable) -> Json:
         "name": variable.name,
         "label": variable.label,
         "datasource": _DATASOURCE,
-        "definition": query,
         "query": {"query": query, "refId": f"{variable.name}-values"},
         "refresh": 2,  # with the time range: what was there then
         "regex": "",
@@ -249,7 +248,7 @@ _OPTIONS: dict[Kind, Json] = {
         "minVizHeight": 10,
         "minVizWidth": 0,
     },
-    Kind.TABLE: {"showHeader": True, "footer": {"show": False, "reducer": ["sum"], "fields": ""}},
+    Kind.TABLE: {"showHeader": True},
     Kind.STATES: {
         "alignValue": "center",
         "mergeValues": True,

@@ -93,20 +93,20 @@ PROMISES = (
         "Up and ready",
         Kind.STATES,
         "none",
-        shows="Whether each process answers Prometheus, and whether each server of the API has a process that serves.",
+        shows="Whether each process answers Prometheus, and whether each server of the API and each worker is ready.",
         normal="Green throughout. A short gap on one line at a time is a rollout.",
         act="Ask the process itself: `curl $OPS/v1/health/ready` names the dependency. Then the runbook.",
         queries=(
             Query(f"max by (job, instance) (up {OURS})", "{{job}} {{instance}} answers"),
-            Query(
-                'clamp_max(sum by (job, instance) (scaivault_workers{state="serving"}), 1)',
-                "{{job}} {{instance}} serves",
-            ),
+            Query("min by (job, instance) (scaivault_ready)", "{{job}} {{instance}} is ready"),
         ),
         width=8,
         height=8,
         texts=(Text(1, "yes", Color.GREEN), Text(0, "NO", Color.RED)),
-        alerts=("ScaiVaultDown", "ScaiVaultNotReady", "ScaiVaultWatchdog"),
+        alerts=(
+            *("ScaiVaultDown", "ScaiVaultInstanceDown", "ScaiVaultNotReady", "ScaiVaultInstanceNotReady"),
+            *("ScaiVaultMetricsMissing", "ScaiVaultWatchdog"),
+        ),
         most=1,
     ),
     Panel(
@@ -122,7 +122,11 @@ PROMISES = (
         width=8,
         height=8,
         steps=BUDGET_STEPS,
-        alerts=("ScaiVaultErrorBudgetBurn",),
+        alerts=(
+            "ScaiVaultErrorBudgetBurnFast",
+            "ScaiVaultErrorBudgetBurnMedium",
+            "ScaiVaultErrorBudgetBurnSlow",
+        ),
         while_empty="no traffic",
     ),
     Panel(
@@ -138,7 +142,7 @@ PROMISES = (
         width=8,
         height=8,
         steps=BUDGET_STEPS,
-        alerts=("ScaiVaultLatencyBudgetBurn",),
+        alerts=("ScaiVaultLatencyBudgetBurnFast", "ScaiVaultLatencyBudgetBurnSlow"),
         while_empty="no traffic",
     ),
 )

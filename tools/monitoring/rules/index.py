@@ -6,7 +6,7 @@ HEAD = """# Runbooks
 
 This index is written from `tools/monitoring/rules/` by `make docs`; the runbooks are written by hand.
 
-One for each alert of [prometheus-rules](../../prometheus-rules/), under the alert's name: its `runbook_url` leads to it.
+One for each alert of [prometheus-rules](../../prometheus-rules/), under its name: that is where `runbook_url` leads.
 A *page* wakes somebody; a *ticket* waits for the morning. Each has a command to run first, which expects
 
 | variable | is |

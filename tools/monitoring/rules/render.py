@@ -7,12 +7,13 @@ from typing import Any
 
 import yaml
 
+from tools.monitoring.dashboards import panel_path
 from tools.monitoring.rules import alerts, recording, thresholds
-from tools.monitoring.rules.model import Alert, Panel, Record, Seen
+from tools.monitoring.rules.model import Alert, Record, Seen
 from tools.monitoring.rules.pace import REAL, Pace, seconds
-from tools.monitoring.rules.thresholds import Thresholds
+from tools.monitoring.runbooks import RUNBOOKS
+from tools.monitoring.thresholds import Thresholds, written
 
-RUNBOOKS = "https://docs.scailabs.ai/scaivault/runbooks"  # whoever keeps them elsewhere changes this one line
 _HEAD = "# Written from tools/monitoring/rules by `make docs`; a test compares them.\n"
 _PLACE = re.compile(r"<([a-z_]+)(%?)>")
 _Data = dict[str, Any]
@@ -33,11 +34,6 @@ def files(pace: Pace = REAL, limits: Thresholds | None = None) -> dict[str, str]
 def stories() -> dict[str, str]:
     """File name → the unit tests of `promtool test rules`, at real durations."""
     return {f"{name}.yaml": _yaml(_tests(name, told)) for name, told in alerts.BY_MODULE.items()}
-
-
-def dashboard_path(panel: Panel) -> str:
-    """Below Grafana's root."""
-    return f"/d/{panel.uid}"
 
 
 class _Writer:
@@ -65,7 +61,7 @@ class _Writer:
                 "summary": self._filled(alert.summary),
                 "description": self._filled(alert.description),
                 "runbook_url": f"{RUNBOOKS}/{alert.name}",
-                "dashboard": dashboard_path(alert.panel),
+                "dashboard": panel_path(alert.panel.uid, alert.panel.title),
             },
         }
 
@@ -73,7 +69,7 @@ class _Writer:
         return self._filled(self._pace.expression(expr))
 
     def _filled(self, text: str) -> str:
-        return _PLACE.sub(lambda found: thresholds.written(self._numbers[found[1]], as_percentage=bool(found[2])), text)
+        return _PLACE.sub(lambda found: written(self._numbers[found[1]], as_percentage=bool(found[2])), text)
 
 
 def _file(module: str) -> str:

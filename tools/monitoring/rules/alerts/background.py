@@ -113,6 +113,11 @@ ALERTS = (
                 labels={"webhook": "wh_1"},
             ),
             Seen("it is never told", deliveries("failed", "0+1x80"), "20m", labels={"webhook": "wh_1"}),
+            Seen(
+                "it was told until now",
+                deliveries("success", "0+1x30 30x50") | deliveries("failed", "_x30 1+1x50"),
+                "20m",
+            ),
             silent(
                 "one in a hundred is given up", deliveries("success", "0+99x80") | deliveries("failed", "0+1x80"), "20m"
             ),
