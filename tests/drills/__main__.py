@@ -15,20 +15,19 @@ class Keeper:
 
     def __init__(self):
         self.__name__ = "keeper"  # by which pytest knows it, and the drills find it
-        self._seen = []
-        self._pace = None
+        self._drill = self._pace = None
 
     def tell(self, line):
         print(line, flush=True)  # noqa: T201 - a terminal program prints
 
-    def keep(self, seen, pace):
-        self._seen, self._pace = seen, pace
+    def keep(self, drill, pace):
+        self._drill, self._pace = drill, pace
 
     def write(self):
         from tests.drills import evidence  # noqa: PLC0415 - pytest wants to be the first to import what it runs
 
         page = HERE.parents[1] / evidence.PAGE
-        page.write_text(evidence.page(self._seen, self._pace))
+        page.write_text(evidence.page(self._drill.evidence, self._drill.counted, self._pace))
         self.tell(f"{evidence.PAGE} is written.")
 
 

@@ -1,6 +1,7 @@
 """A drill: faults into a running stack, and what the pager is told of them. Whatever else it is told is a fault of ours."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -62,12 +63,15 @@ class _Ongoing:
 class Drill:
     """Rounds on one stack, one after the other; `tell` hears how it goes."""
 
-    def __init__(self, stack, pager, tell):
+    def __init__(self, stack, pager, tell, patience_seconds=PATIENCE_SECONDS):
         self._stack = stack
         self._pager = pager
         self._tell = tell
+        self._patience_seconds = patience_seconds
         self._looked_at = 0.0
         self.evidence = []
+        self.counted = Counter()
+        """What else was seen, and how much of it."""
 
     def watch_quietly(self, seconds):
         """AssertionError if anything but the watchdog fires meanwhile."""
@@ -91,7 +95,7 @@ class Drill:
             self._note(each)
 
     def _await_quiet(self):
-        loud = self._pager.await_firing({WATCHDOG}, PATIENCE_SECONDS)
+        loud = self._pager.await_firing({WATCHDOG}, self._patience_seconds)
         assert loud == {WATCHDOG}, f"nothing is wrong any more, and yet {sorted(loud - {WATCHDOG})} fires"
 
     def _check_nothing_but(self, *names):
@@ -108,7 +112,7 @@ class Drill:
         return ongoing
 
     def _end_each_when_told(self, ongoing):
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience_seconds
         left = list(ongoing)
         while left:
             self._pager.await_news(lambda: any(map(self._is_told, left)), deadline - time.monotonic())

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+from dataclasses import asdict
 
 from scaivault.dev import postgres, valkey
 from tests.tools import program
@@ -12,28 +13,33 @@ from tools.monitoring.rules import DRILL, PRODUCTION
 PAGE = "docs/operations/drills.md"
 HEAD = """# Drills
 
-Made by `make drill`: do not edit, run it again. Each line is an alert that was seen: the fault was injected into the
-running processes of `make run`, a real Prometheus with the rules of `prometheus-rules/` noticed it, a real Alertmanager
-delivered the alert to a webhook, and its end after the fault had ended. In a round no other alert fired than those named.
+Made by `make drill`: do not edit, run it again. Each line is an alert that was seen. Its fault was injected into the
+running processes of `make run`; a real Prometheus with the rules of `prometheus-rules/` noticed it, and a real Alertmanager
+told a webhook, of the alert and of its end. Faults come in rounds (`tests/drills/rounds.py`), and whoever fires in one
+without being named there fails it.
 
-Durations are compressed: {pace}. Seconds say that the whole way works, not how soon somebody is told in production.
-{thresholds}
+Seconds are from the fault to the webhook, and from the fault's end to it. Durations of the rules are compressed for this:
+{pace}. So they say that the whole way works, not how soon somebody is told in
+production. Thresholds that no compression brings nearer have a value for drills:
+{thresholds}.
 
 """
 ROW = re.compile(r"^\| `?(\w+)`? \|", re.MULTILINE)
 
 
-def page(evidence, pace):
+def page(evidence, counted, pace):
     rows = [
         f"| `{seen.alert}` | {seen.fault} | {_seconds(seen.notified_after)} | {_seconds(seen.resolved_after)} |\n"
         for seen in sorted(evidence, key=lambda seen: seen.alert)
     ]
-    facts = "".join(f"- {name}: {fact}\n" for name, fact in _environment().items())
     return (
         HEAD.format(pace=_pace(pace), thresholds=_thresholds())
         + "| alert | fault | told after (s) | over after (s) |\n|---|---|--:|--:|\n"
         + "".join(rows)
-        + f"\n## Made on\n\n{facts}"
+        + "\n## Seen besides\n\n"
+        + _list(counted)
+        + "\n## Made on\n\n"
+        + _list(_environment())
     )
 
 
@@ -42,24 +48,23 @@ def alerts_in(text):
     return [name for name in ROW.findall(text) if name != "alert"]
 
 
+def _list(facts):
+    return "".join(f"- {name}: {fact}\n" for name, fact in facts.items())
+
+
 def _seconds(seconds):
     return "" if seconds is None else f"{seconds:.0f}"
 
 
 def _pace(pace):
     return (
-        f"divided by {pace.divisor:g}, none shorter than {pace.shortest_seconds} s; scraped and evaluated every second"
+        f"divided by {pace.divisor:g}, none shorter than {pace.shortest_seconds} s, scraped and evaluated every second"
     )
 
 
 def _thresholds():
-    changed = {name: getattr(DRILL, name) for name in PRODUCTION.__dataclass_fields__}
-    told = [
-        f"`{name}` {value} for {getattr(PRODUCTION, name)}"
-        for name, value in changed.items()
-        if value != getattr(PRODUCTION, name)
-    ]
-    return f"Thresholds that no compression brings nearer have a value for drills: {', '.join(told)}."
+    real, drill = asdict(PRODUCTION), asdict(DRILL)
+    return ", ".join(f"`{name}` {drill[name]} for {real[name]}" for name in real if drill[name] != real[name])
 
 
 def _environment():
