@@ -16,7 +16,7 @@ ROUNDS = (
         "what does not disturb each other",
         (
             Injection("`workers` is locked: no heartbeat", database.locked_workers, ("ScaiVaultWorkerStalled",)),
-            Injection("a receiver answers 500", webhooks.refusing, ("ScaiVaultWebhookSuccessLow",)),
+            Injection("a receiver answers 500 to most", webhooks.refusing, ("ScaiVaultWebhookSuccessLow",)),
             Injection("a receiver never answers", webhooks.silent, ("ScaiVaultWebhookQueueGrowing",)),
             Injection("what values are made by is off", rotation.failing, ("ScaiVaultRotationFailing",)),
             Injection("a transaction holds what is due", rotation.stuck, ("ScaiVaultRotationQueueStuck",)),
