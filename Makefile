@@ -48,10 +48,11 @@ drill: $(VENV)/for-test tools ## Inject every fault that an alert is for, see it
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench
 
-docs: $(VENV)/for-test ## Write what is made from data: metrics.md, prometheus-rules/, grafana/, runbooks' index
+docs: $(VENV)/for-test ## Write what is made from data: metrics.md, prometheus-rules/, grafana/, runbooks' index, parts of helm/scaivault
 	@$(BIN)/python -m tools.metrics_page > docs/operations/metrics.md.new && mv docs/operations/metrics.md.new docs/operations/metrics.md
 	@$(BIN)/python -m tools.monitoring.write
 	@$(BIN)/python -m tools.monitoring.dashboards grafana
+	@$(BIN)/python -m tools.chart
 
 openapi: $(VENV)/for-run ## Write docs/openapi.json from the types that validate
 	@$(BIN)/scaivault server openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json

@@ -7,7 +7,7 @@ from flask import Flask
 
 from scaivault.bootstrap.services import Services
 from scaivault.edge.context import RequestContext
-from scaivault.edge.dispatch import SecretPathConverter, blueprint, categories
+from scaivault.edge.dispatch import IdConverter, SecretPathConverter, blueprint, categories
 
 
 class _SyncFlask(Flask):
@@ -33,6 +33,7 @@ def _application(services: Services) -> Flask:
     # One address, one spelling: nothing is merged, redirected or guessed on the way to a policy.
     app.url_map.merge_slashes = False
     app.url_map.redirect_defaults = False
+    app.url_map.converters["default"] = IdConverter
     app.url_map.converters["secret"] = SecretPathConverter
     context = RequestContext(services.origins, services.instruments, services.log, categories(services.tables))
     context.install(app)

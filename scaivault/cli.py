@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ from scaivault.kernel.caller import Role
 from scaivault.kernel.durations import parse_duration
 from scaivault.kernel.errors import InvalidDuration, Unavailable, VaultError
 from scaivault.kernel.ids import PARTNER_ID, TENANT_ID
-from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, variables
+from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, process_environ, variables
 
 if TYPE_CHECKING:
     from scaivault.crypto.rotation import KeyRotation, Proof
@@ -112,11 +112,11 @@ def worker() -> None:
 def migrate() -> None:
     """Bring the database schema up to this release.
 
-    Safe while the previous release still runs, and safe to repeat.
+    Safe while the previous release still runs, and safe to repeat. Needs DATABASE_URL and no other setting.
     """
     from scaivault.storage import migrate as migrations  # noqa: PLC0415 - the other commands need no database
 
-    settings = _settings_or_exit()
+    settings = _settings_or_exit(_for_migrations())
     try:
         applied = migrations.apply(settings.database_url.get_secret_value())
     except VaultError as error:
@@ -336,9 +336,18 @@ def _is_proven(under: str, proof: "Proof") -> bool:
     return False
 
 
-def _settings_or_exit() -> Settings:
+def _for_migrations() -> Mapping[str, str]:
+    """The environment, with something in place of what migrations have no use for: all but the database."""
+    given = {name: value for name, value in process_environ().items() if value}
+    unused = {"BASE_URL": "https://unused.invalid", "REDIS_URL": "redis://unused.invalid"}
+    if "KMS_PROVIDER" not in given:
+        unused |= {"KMS_PROVIDER": "local", "KMS_LOCAL_KEY_FILE": "/unused"}
+    return {name: value for name, value in unused.items() if f"{name}_FILE" not in given} | given
+
+
+def _settings_or_exit(environ: Mapping[str, str] | None = None) -> Settings:
     try:
-        return Settings.from_env()
+        return Settings.from_env(environ)
     except SettingsInvalid as invalid:
         click.echo("The configuration has faults:", err=True)
         for fault in invalid.faults:

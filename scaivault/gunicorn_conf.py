@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -31,6 +31,8 @@ class Worker(Protocol):
     ending: Ending
     tell: Callable[[bool], None]
     refused: Callable[[int, str], None]
+
+    def lend(self) -> AbstractContextManager[None]: ...
 
 
 LAST_WORDS_SECONDS = 4  # to write down what was put off and hang up on the servers, whatever state those are in
@@ -109,6 +111,7 @@ def post_worker_init(worker: Worker) -> None:
     wsgi.services.start()
     worker.tell = wsgi.services.leave
     worker.refused = wsgi.services.refused
+    wsgi.services.lend_by(worker.lend)
 
 
 def worker_exit(_server: object, _worker: Worker) -> None:

@@ -14,8 +14,10 @@ import selectors
 import socket
 import struct
 import termios
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,6 +26,7 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn  # type: ignore[import-untyped]
 
 from scaivault.gunicorn_drain import DrainingThreadWorker, has_something_to_say
+from scaivault.gunicorn_threads import LendingThreads
 from scaivault.kernel.ids import new_id
 
 MOST_HEAD_BYTES = 65_536
@@ -47,6 +50,21 @@ class BoundedThreadWorker(DrainingThreadWorker):
         self.refused: Callable[[int, str], None] = lambda _status, _request_id: None
         self._reading: dict[TConn, float] = {}
         self._heard: dict[TConn, tuple[float, int]] = {}  # since when a request is being said, and how much of it
+        self._serving = threading.local()
+
+    def get_thread_pool(self) -> LendingThreads:
+        return LendingThreads(self.cfg.threads)
+
+    @contextmanager
+    def lend(self) -> Iterator[None]:
+        """For a request that waits: its thread counts for nothing meanwhile, and nobody hangs up on it."""
+        conn: TConn | None = getattr(self._serving, "conn", None)
+        if conn is not None:
+            self._reading.pop(conn, None)
+        with self.tpool.lent():
+            yield
+        if conn is not None:
+            self._reading[conn] = time.monotonic() + REQUEST_SECONDS
 
     def accept(self, listener: socket.socket) -> bool:
         """Put a new connection, if there is one, where idle ones wait, instead of into a thread."""
@@ -104,6 +122,7 @@ class BoundedThreadWorker(DrainingThreadWorker):
     def handle_request(self, req: Any, conn: TConn) -> object:  # noqa: ANN401 - gunicorn's own
         """The headers are complete; from here on the client may not fall silent while its body is read."""
         self._reading[conn] = time.monotonic() + REQUEST_SECONDS
+        self._serving.conn = conn
         _limit_silence(conn.sock, SILENCE_SECONDS)
         try:
             # A body that was not read to its end is not waited for either: the connection ends.

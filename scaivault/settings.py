@@ -234,7 +234,7 @@ class Settings(BaseModel):
     exporter_database_url: Annotated[SecretStr | None, _url("postgresql", "postgres")] = None
     exporter_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
     otel_exporter_otlp_endpoint: WebUrl | None = None
-    otel_exporter_otlp_headers: Annotated[SecretStr, BeforeValidator(_otlp_headers)] | None = None
+    otel_exporter_otlp_headers: Annotated[SecretStr | None, BeforeValidator(_otlp_headers)] = None
     otel_exporter_otlp_certificate: FilePath | None = None
     otel_service_name: Annotated[str, Field(pattern=r"^[!-~]{1,200}$")] = "scaivault"
     traces_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1

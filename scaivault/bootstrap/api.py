@@ -7,7 +7,14 @@ from functools import cache, partial
 from scaivault.bootstrap.base import VERSION, Base, base_of, listeners_of, root_key_service
 from scaivault.bootstrap.services import Services
 from scaivault.bootstrap.system import gauge_pool, system_of, watch_of
-from scaivault.bootstrap.tables import directory_table, generators_table, identity_table, secrets_tables, webhooks_table
+from scaivault.bootstrap.tables import (
+    directory_table,
+    events_tables,
+    generators_table,
+    identity_table,
+    secrets_tables,
+    waiting_room,
+)
 from scaivault.bootstrap.tracing import tracing_of
 from scaivault.crypto.jwt.verification import Audience
 from scaivault.edge.limits import Limits
@@ -86,7 +93,7 @@ def build(
     runner = _sync_runner(settings, base)
     syncs = SyncService(base.database, base.journal, base.guard, tenancy, base.clock, is_configured=runner is not None)
     upkeep, syncing = _upkeep(base, notes, audit), Periodic(_sync_jobs(settings, syncs, runner), base.job_failed)
-    system = system_of(settings, base, [upkeep, syncing])
+    system, room = system_of(settings, base, [upkeep, syncing]), waiting_room(base)
     tables: list[Routes] = [
         *secrets_tables(base, notes),
         policy_routes.routes(policies, base.cursors),
@@ -94,7 +101,7 @@ def build(
         identity_table(settings, base, tokens, monotonic),
         directory_table(settings, base, tenancy, syncs),
         audit_routes.routes(audit, base.cursors),
-        webhooks_table(settings, base),
+        *events_tables(settings, base, room),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
 
@@ -116,6 +123,7 @@ def build(
         watch=watch_of(base, system),
         syncing=syncing,
         redis=redis,
+        room=room,
         mending=Periodic([Job("redis", REDIS_MENDING_SECONDS, redis.mend, is_owed_at_end=False)], base.job_failed),
         internal=InternalListener(
             (settings.ops_bind_address.host, settings.ops_bind_address.port),

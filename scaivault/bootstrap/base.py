@@ -23,11 +23,11 @@ from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import WebhookSecrets
 from scaivault.features.policies.service.guard import PolicyGuard
 from scaivault.features.rotation.service.schedule import Schedules
-from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.data_keys import SecretDataKeys
-from scaivault.features.secrets.service.secrets import SecretService
+from scaivault.features.secrets.service.renewing import RenewalService
+from scaivault.features.secrets.service.writing import Writing
 from scaivault.kernel.calls import Listeners, OnCall
-from scaivault.kernel.ports import Clock, Guard, KeyService
+from scaivault.kernel.ports import Clock, KeyService
 from scaivault.observability import logs
 from scaivault.observability.catalogue.vocabulary import API
 from scaivault.observability.instruments import Instruments
@@ -157,18 +157,19 @@ def postman_of(settings: Settings, base: Base) -> Postman:
     return Postman(Poster(egress_of(settings), plain_http_is_allowed=settings.development), base.clock)
 
 
-def secret_service(base: Base, guard: Guard, notes: AccessNotes) -> SecretService:
-    """What reads and writes secrets, for whoever this guard lets."""
-    return SecretService(
-        base.database,
+def writing_of(base: Base) -> Writing:
+    """What writes to secrets, in whoever's name."""
+    instruments = base.instruments
+    return Writing(
         Envelope(base.ring),
-        guard,
-        base.journal,
         base.outbox,
         base.clock,
-        notes,
-        base.instruments.secret_read,
-        base.instruments.secret_write,
         Schedules(base.outbox, base.clock),
-        base.instruments.secret_rotation,
+        instruments.secret_write,
+        instruments.secret_rotation,
     )
+
+
+def renewal_of(base: Base) -> RenewalService:
+    """What rotation writes by."""
+    return RenewalService(base.journal, base.outbox, base.clock, writing_of(base))

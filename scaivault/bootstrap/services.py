@@ -1,6 +1,7 @@
 """The API's parts, and the order in which they begin and end."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from scaivault.edge.limits import Limits
 from scaivault.edge.origin import Origins
 from scaivault.edge.routes import Routes
 from scaivault.edge.system import SystemPages
+from scaivault.features.events.service.waiting import WaitingRoom
 from scaivault.features.identity.service.authenticator import Authenticator
 from scaivault.features.identity.service.installer import Installer
 from scaivault.features.policies.service.policies import PolicyService
@@ -46,6 +48,7 @@ class Services:
     watch: Periodic
     syncing: Periodic
     redis: RedisCalls
+    room: WaitingRoom
     mending: Periodic
     internal: InternalListener
     on_state: Callable[[str], None]
@@ -79,10 +82,15 @@ class Services:
     def leave(self, is_replaced: bool) -> None:
         """Turn probes away: those of others who serve in our place must not meet us, all others are told."""
         self.on_state("draining")
+        self.room.close()
         if is_replaced:
             self.internal.close()
         else:
             self.system.drain()
+
+    def lend_by(self, lend: Callable[[], AbstractContextManager[None]]) -> None:
+        """What the server offers to requests that wait: within it their thread counts for nothing."""
+        self.room.lend = lend
 
     def refused(self, status: int, request_id: str) -> None:
         """Count and tell of what never became a request: it has been answered before anybody here saw it."""
@@ -93,6 +101,7 @@ class Services:
     def stop(self) -> None:
         """End; probes are answered to the last."""
         self.system.drain()
+        self.room.close()
         self.syncing.close()
         self.watch.close()
         self.upkeep.close()

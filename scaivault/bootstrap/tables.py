@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from scaivault.bootstrap.base import Base, egress_of, postman_of, secret_service
+from scaivault.bootstrap.base import Base, egress_of, postman_of, renewal_of, writing_of
+from scaivault.crypto.envelope import Envelope
 from scaivault.edge.routes import Routes
 from scaivault.features.directory import routes as directory_routes
 from scaivault.features.directory.service.browsing import BrowseService
@@ -11,8 +12,13 @@ from scaivault.features.directory.service.events import EventService, EventSigna
 from scaivault.features.directory.service.roles import RoleService
 from scaivault.features.directory.service.syncs import SyncService
 from scaivault.features.events import routes as event_routes
+from scaivault.features.events.routes import subscriptions
 from scaivault.features.events.service.addresses import Addresses
+from scaivault.features.events.service.hooks import Hooks
+from scaivault.features.events.service.polling import PollService, stirred
+from scaivault.features.events.service.subscriptions import SubscriptionService
 from scaivault.features.events.service.trials import TrialService
+from scaivault.features.events.service.waiting import WaitingRoom
 from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.features.generators import routes as generator_routes
 from scaivault.features.generators.errors import SecretPolicyNotFound
@@ -34,6 +40,7 @@ from scaivault.features.secrets import routes as secret_routes
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.batch import BatchService
 from scaivault.features.secrets.service.listing import ListService
+from scaivault.features.secrets.service.secrets import SecretService
 from scaivault.features.secrets.service.trash import TrashService
 from scaivault.kernel.ports import Guard
 from scaivault.kernel.redacted import Redacted
@@ -49,21 +56,31 @@ def secrets_tables(base: Base, notes: AccessNotes) -> Sequence[Routes]:
     """A tenant's own secrets, those that its partner shares, and what renews the former."""
     return (
         _secrets(base, base.guard, notes),
-        _rotation(base, notes),
+        _rotation(base),
         secret_routes.shared(_secrets(base, SharedGuard(base.guard), notes)),
     )
 
 
 def _secrets(base: Base, guard: Guard, notes: AccessNotes) -> Routes:
-    secrets = secret_service(base, guard, notes)
+    secrets = SecretService(
+        base.database,
+        Envelope(base.ring),
+        guard,
+        base.journal,
+        base.outbox,
+        base.clock,
+        notes,
+        base.instruments.secret_read,
+        writing_of(base),
+    )
     trash = TrashService(guard, base.journal, base.outbox, base.clock)
     listing = ListService(base.database, guard, base.journal, base.clock)
     batch = BatchService(secrets, listing, guard)
     return secret_routes.routes(secrets, trash, listing, batch, base.cursors, base.clock, POLICIES_NAMED)
 
 
-def _rotation(base: Base, notes: AccessNotes) -> Routes:
-    secrets = secret_service(base, base.guard, notes)
+def _rotation(base: Base) -> Routes:
+    secrets = renewal_of(base)
     policies = RotationPolicyService(
         base.database, base.journal, base.guard, base.clock, secrets, Upkeep(base.database, base.clock)
     )
@@ -116,17 +133,27 @@ def directory_table(settings: Settings, base: Base, tenancy: Tenancy, syncs: Syn
     )
 
 
-def webhooks_table(settings: Settings, base: Base) -> Routes:
-    addresses = Addresses(egress_of(settings), plain_http_is_allowed=settings.development)
-    database, journal, guard, clock, secrets = (
-        base.database,
-        base.journal,
-        base.guard,
-        base.clock,
-        base.webhook_secrets,
+def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence[Routes]:
+    """Webhooks and subscriptions: who is told, and who asks."""
+    addresses, hooks = (
+        Addresses(egress_of(settings), plain_http_is_allowed=settings.development),
+        Hooks(base.webhook_secrets),
     )
-    return event_routes.routes(
-        WebhookService(database, journal, guard, clock, secrets, addresses, await_heard),
-        TrialService(database, journal, guard, clock, secrets, postman_of(settings, base)),
-        base.cursors,
+    database, journal, guard, clock = base.database, base.journal, base.guard, base.clock
+    return (
+        event_routes.routes(
+            WebhookService(database, journal, guard, clock, hooks, addresses, await_heard),
+            TrialService(database, journal, guard, clock, base.webhook_secrets, postman_of(settings, base)),
+            base.cursors,
+        ),
+        subscriptions.routes(
+            SubscriptionService(database, journal, guard, clock, hooks, addresses, await_heard),
+            PollService(database, journal, guard, guard, clock, room),
+            base.cursors,
+        ),
     )
+
+
+def waiting_room(base: Base) -> WaitingRoom:
+    """Where requests wait for events."""
+    return WaitingRoom(partial(stirred, base.database), partial(base.instruments.set_waiting, "subscriptions"))

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from scaivault.bootstrap.base import Base, base_of, postman_of, root_key_service, secret_service
+from scaivault.bootstrap.base import Base, base_of, postman_of, renewal_of, root_key_service
 from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
@@ -19,7 +19,6 @@ from scaivault.features.rotation import jobs as rotation_jobs
 from scaivault.features.rotation.service.scheduler import RotationScheduler
 from scaivault.features.rotation.service.upkeep import Upkeep
 from scaivault.features.secrets import jobs as secret_jobs
-from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.expiry import ExpiryWatch
 from scaivault.kernel.calls import Listeners
 from scaivault.kernel.clock import SystemClock
@@ -93,7 +92,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
 
     courier = _courier(settings, base, told, wake)
     heartbeat = Heartbeat(base.database, base.clock, worker_id)
-    dispatcher = Dispatcher(base.database, base.clock, wake)
+    dispatcher = Dispatcher(base.database, base.guard, base.clock, wake)
     expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
     rotation = Upkeep(base.database, base.clock)
@@ -142,14 +141,12 @@ class _Told:
 
 def scheduler_of(base: Base) -> RotationScheduler:
     """What renews secrets that are due."""
-    # It reads nothing, so that nobody's reads are to be noted.
-    secrets = secret_service(base, base.guard, AccessNotes(base.database))
     return RotationScheduler(
         base.database,
         base.journal,
         base.outbox,
         base.clock,
-        secrets,
+        renewal_of(base),
         GenerationService(base.database, base.clock),
         base.instruments.secret_rotation,
     )

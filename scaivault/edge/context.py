@@ -93,7 +93,8 @@ class RequestContext:
         exchange = current()
         seconds = time.perf_counter() - exchange.origin.started
         kept = exchange.origin.trace_id if exchange.span_id else None
-        self._meter.request_ended(request.method, exchange.category, exchange.status, seconds, kept)
+        worked = seconds - exchange.waited_seconds
+        self._meter.request_ended(request.method, exchange.category, exchange.status, worked, kept)
         level = "debug" if exchange.category in _QUIET else "error" if exchange.status >= _OURS else "info"
         self._log(level, "request", **_fields(exchange), status=exchange.status, duration_ms=round(seconds * 1_000, 3))
 
@@ -113,4 +114,6 @@ def _fields(exchange: Exchange) -> dict[str, object]:
         fields["span_id"] = exchange.span_id
     if exchange.error:
         fields["error"] = exchange.error
+    if exchange.waited_seconds:
+        fields["waited_ms"] = round(exchange.waited_seconds * 1_000, 3)
     return fields

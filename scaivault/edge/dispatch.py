@@ -16,6 +16,7 @@ from scaivault.edge.routes import Also, Answer, Route, Routes
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.errors import InvalidPath, InvalidRequest, NotFound, ValidationFailed, VaultError
 from scaivault.kernel.paths import SecretPath, parse_path
+from scaivault.kernel.ports import Reentry
 
 Environ = Mapping[str, Any]  # WSGI's: each of Flask's proxies costs as much as ten look-ups in it
 
@@ -29,6 +30,12 @@ class SecretPathConverter(BaseConverter):
     regex = "[^:]*"
     part_isolating = False
     weight = 150
+
+
+class IdConverter(BaseConverter):
+    """One segment that could name something: PostgreSQL knows no text with a NUL."""
+
+    regex = r"[^/\x00]+"
 
 
 VERSION = "/v1"
@@ -133,6 +140,8 @@ def _for_callers(route: Route, limits: Limits, on_refusal: OnRefusal) -> Callabl
             if takes_path:
                 _refuse_other_spellings(environ)
             inputs = _inputs(route, environ, body)
+            if route.waits:
+                inputs["again"] = _reentry(limits, tenant_id)
             if route.also is None:
                 return _render(route, route.view(caller=caller, **variables, **inputs))
             return _render(route, _paid(route, route.also, limits, caller, variables | inputs))
@@ -143,6 +152,19 @@ def _for_callers(route: Route, limits: Limits, on_refusal: OnRefusal) -> Callabl
             raise
 
     return view
+
+
+def _reentry(limits: Limits, tenant_id: str | None) -> Reentry:
+    """For this request to be told who is asking once more. It is the same request, and costs no further unit."""
+    environ, exchange = request.environ, current()
+
+    def again(waited_seconds: float) -> Caller:
+        exchange.waited_seconds += waited_seconds
+        caller = limits.identify(exchange, environ.get("HTTP_AUTHORIZATION"))
+        exchange.caller = caller if tenant_id is None else limits.enter(caller, tenant_id)
+        return exchange.caller
+
+    return again
 
 
 def _paid(route: Route, also: Also, limits: Limits, caller: Caller, arguments: Mapping[str, object]) -> Reply | Answer:

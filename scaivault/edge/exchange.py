@@ -18,6 +18,8 @@ class Exchange:
     status: int = 500
     error: str | None = None
     limit_headers: Mapping[str, str] = field(default_factory=dict)
+    waited_seconds: float = 0.0
+    """For something to happen, with nothing to do: no part of how long the answer took us."""
     span_id: str | None = None
     """Of the request's span, if its trace is kept."""
 

@@ -35,13 +35,14 @@ def _digits(value: object) -> object:
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_digits)]
+# Of a whole number in a query; behind the bounds, which the document otherwise does not know for what they are.
+IN_DIGITS = BeforeValidator(_digits)
 
 
 class Page(Query):
     """A piece of a collection."""
 
-    limit: Annotated[Whole, Field(ge=1, le=1000)] = 50
+    limit: Annotated[int, Field(ge=1, le=1000), IN_DIGITS] = 50
     cursor: Annotated[str, Field(max_length=2048)] | None = None
 
 

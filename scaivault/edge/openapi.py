@@ -221,6 +221,8 @@ def _kinds(route: Route) -> list[type[VaultError]]:
         kinds += [errors.AccessDenied, errors.InsufficientScope, errors.TenantAccessDenied]
     if route.limit is not None or not route.is_open:
         kinds += [errors.RateLimited]
+    if "" in {converter for converter, _ in _VARIABLE.findall(route.rule)}:
+        kinds += [errors.NotFound]
     return kinds
 
 

@@ -59,8 +59,8 @@ class Route:
     the number in `If-Match` as `if_match`, or None. `category` overrides the table's path category. `other_statuses`
     are documented beside `status`, `text_types` of an answer that is no JSON. An open route that
     `proves_itself`, by a token in its body or by a `signature`, which is checked before anything of the body is parsed,
-    has its view called with the `origin` too. A call costs a unit of `limit`, of the identity's or, where the route is
-    open, of the client address's, and what `also` says.
+    has its view called with the `origin` too, and one that `waits` with `again`, a kernel.ports.Reentry. A call costs
+    a unit of `limit`, of the identity's or, where the route is open, of the client address's, and what `also` says.
     """
 
     method: str
@@ -84,6 +84,7 @@ class Route:
     body_is_optional: bool = False
     limit: RateCategory | None = None
     also: Also | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,11 @@ class Action(StrEnum):
     SECRET_POLICY_DELETE = "secret_policy_delete"  # noqa: S105 - an action's name
     SECRET_POLICY_PREVIEW = "secret_policy_preview"  # noqa: S105 - an action's name
     SECRET_POLICY_UPDATE = "secret_policy_update"  # noqa: S105 - an action's name
+    SUBSCRIPTION_ACK = "subscription_ack"
+    SUBSCRIPTION_CREATE = "subscription_create"
+    SUBSCRIPTION_DELETE = "subscription_delete"
+    SUBSCRIPTION_EVENT = "subscription_event"
+    SUBSCRIPTION_UPDATE = "subscription_update"
     TOKEN_CREATE = "token_create"  # noqa: S105 - an action's name
     TOKEN_REVOKE = "token_revoke"  # noqa: S105 - an action's name
     TRUST_CREATE = "trust_create"

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import LiteralString, Protocol, TypeVar
 
-from scaivault.kernel.caller import Caller, Permission, Scope
+from scaivault.kernel.caller import Caller, Permission, Principal, Scope
 from scaivault.kernel.events import Event
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.limits import Level, RateCategory
@@ -51,6 +51,23 @@ class Guard(Protocol):
 
     def reach(self, caller: Caller, permission: Permission) -> Reach:
         """Where the permission holds; InsufficientScope if the token can not use it anywhere."""
+
+
+class Ears(Protocol):
+    """Of which paths somebody may know that they are there: those on which policies let him list or read."""
+
+    def hears(self, caller: Caller) -> Reach:
+        """Where this is so for this very request. Scopes are not asked: no value is shown."""
+
+    def might_hear(self, principal: Principal) -> Reach:
+        """Where it could be so for a request of his, from whichever address, at whatever time."""
+
+
+class Reentry(Protocol):
+    """A request that has waited, and begins again with who is asking."""
+
+    def __call__(self, waited_seconds: float) -> Caller:
+        """The caller as he is known by now, or the error that says why not."""
 
 
 class Journal(Protocol[Tx]):

@@ -27,6 +27,7 @@ class Instruments:
         self._folder: Path | None = None
         self._collector, self._pages, self._scrape = Collector(), Pages(), threading.Lock()
         self._dropped = self._counter(LABELS_DROPPED)
+        self._waiting = 0
         self._make_request_series()
         self._make_dependency_series()
         self._make_feature_series()
@@ -58,6 +59,12 @@ class Instruments:
         self._active_requests.of(category).add(-1)
         self._requests.of(method, category, str(status)).inc()
         self._request_seconds.of(method, category).observe(seconds, trace_id)
+
+    def set_waiting(self, category: str, requests: int) -> None:
+        """How many of this process's requests wait, all of a category; nobody works on them. One call at a time."""
+        self._active_requests.of(category).add(self._waiting - requests)
+        self._waiting = requests
+        self._waiting_requests.set(requests)
 
     def secret_read(self, tenant: str, secret_type: str) -> None:
         self._secret_reads.of(tenant, secret_type).inc()
@@ -154,6 +161,7 @@ class Instruments:
         self._requests = self._counter(requests.REQUESTS)
         self._request_seconds = self._histogram(requests.REQUEST_SECONDS)
         self._active_requests = self._gauge(requests.ACTIVE_REQUESTS)
+        self._waiting_requests = self._gauge(requests.WAITING_REQUESTS).of()
         self._rate_limit_hits = self._counter(requests.RATE_LIMIT_HITS)
         self._rate_limit_local = self._counter(requests.RATE_LIMIT_LOCAL)
         self._log_messages = self._counter(requests.LOG_MESSAGES)

@@ -128,6 +128,14 @@ CREATE TABLE public.authority_clock (
     CONSTRAINT authority_clock_is_single_check CHECK (is_single)
 );
 
+CREATE TABLE public.buffered_events (
+    tenant_id text NOT NULL,
+    subscription_id text NOT NULL COLLATE pg_catalog."C",
+    "position" bigint NOT NULL,
+    event_id text NOT NULL COLLATE pg_catalog."C",
+    is_heard boolean DEFAULT false NOT NULL
+);
+
 CREATE TABLE public.directory_events (
     event_id text NOT NULL COLLATE pg_catalog."C",
     received_at timestamp with time zone NOT NULL
@@ -394,6 +402,35 @@ CREATE TABLE public.secrets (
     CONSTRAINT secrets_type_check CHECK ((secret_type = ANY (ARRAY['kv'::text, 'json'::text, 'certificate'::text, 'ssh_key'::text, 'api_key'::text])))
 );
 
+CREATE TABLE public.subscription_buffers (
+    tenant_id text NOT NULL,
+    subscription_id text NOT NULL COLLATE pg_catalog."C",
+    last_position bigint DEFAULT 0 NOT NULL,
+    heard bigint DEFAULT 0 NOT NULL,
+    told_missing bigint DEFAULT 0 NOT NULL
+);
+
+CREATE TABLE public.subscriptions (
+    tenant_id text NOT NULL,
+    id text NOT NULL COLLATE pg_catalog."C",
+    name text NOT NULL,
+    owner_id text NOT NULL COLLATE pg_catalog."C",
+    owner_type text NOT NULL,
+    owner_groups text[] NOT NULL,
+    paths text[] NOT NULL,
+    events text[] NOT NULL,
+    path_prefix text NOT NULL COLLATE pg_catalog."C",
+    secret_type text,
+    tags text[] NOT NULL,
+    delivery_type text NOT NULL,
+    buffer_size integer NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT subscriptions_delivery_check CHECK ((delivery_type = ANY (ARRAY['polling'::text, 'webhook'::text]))),
+    CONSTRAINT subscriptions_events_check CHECK ((cardinality(events) > 0)),
+    CONSTRAINT subscriptions_paths_check CHECK ((cardinality(paths) > 0))
+);
+
 CREATE TABLE public.system_keys (
     purpose text NOT NULL,
     version integer NOT NULL,
@@ -547,6 +584,7 @@ CREATE TABLE public.webhooks (
     created_by text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    is_of_subscription boolean DEFAULT false NOT NULL,
     CONSTRAINT webhooks_events_check CHECK ((cardinality(events) > 0))
 );
 
@@ -561,6 +599,12 @@ ALTER TABLE ONLY public.audit_log
 
 ALTER TABLE ONLY public.authority_clock
     ADD CONSTRAINT authority_clock_pkey PRIMARY KEY (is_single);
+
+ALTER TABLE ONLY public.buffered_events
+    ADD CONSTRAINT buffered_events_event_key UNIQUE (tenant_id, event_id, subscription_id);
+
+ALTER TABLE ONLY public.buffered_events
+    ADD CONSTRAINT buffered_events_pkey PRIMARY KEY (tenant_id, subscription_id, "position");
 
 ALTER TABLE ONLY public.directory_events
     ADD CONSTRAINT directory_events_pkey PRIMARY KEY (event_id);
@@ -628,6 +672,12 @@ ALTER TABLE ONLY public.secret_versions
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_pkey PRIMARY KEY (tenant_id, path);
 
+ALTER TABLE ONLY public.subscription_buffers
+    ADD CONSTRAINT subscription_buffers_pkey PRIMARY KEY (tenant_id, subscription_id);
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_pkey PRIMARY KEY (tenant_id, id);
+
 ALTER TABLE ONLY public.system_keys
     ADD CONSTRAINT system_keys_pkey PRIMARY KEY (purpose);
 
@@ -687,6 +737,8 @@ CREATE INDEX audit_log_request_idx ON ONLY public.audit_log USING btree (tenant_
 
 CREATE INDEX audit_log_source_ip_idx ON ONLY public.audit_log USING btree (tenant_id, source_ip, occurred_at);
 
+CREATE INDEX buffered_events_waiting_idx ON public.buffered_events USING btree (tenant_id, subscription_id, "position") WHERE (NOT is_heard);
+
 CREATE INDEX directory_events_received_at_idx ON public.directory_events USING btree (received_at);
 
 CREATE INDEX directory_syncs_due_idx ON public.directory_syncs USING btree (started_at) WHERE (status = ANY (ARRAY['queued'::text, 'running'::text]));
@@ -745,6 +797,8 @@ CREATE INDEX secrets_secret_policy_idx ON public.secrets USING btree (tenant_id,
 
 CREATE INDEX secrets_type_idx ON public.secrets USING btree (tenant_id, secret_type, path);
 
+CREATE INDEX subscriptions_owner_idx ON public.subscriptions USING btree (tenant_id, owner_id, id);
+
 CREATE INDEX tenants_authority_epoch_idx ON public.tenants USING btree (authority_epoch);
 
 CREATE INDEX tenants_partner_id_idx ON public.tenants USING btree (partner_id);
@@ -786,6 +840,12 @@ CREATE TRIGGER secrets_removed AFTER DELETE ON public.secrets REFERENCING OLD TA
 CREATE TRIGGER secrets_trashed AFTER UPDATE OF deleted_at ON public.secrets FOR EACH ROW WHEN (((old.deleted_at IS NULL) IS DISTINCT FROM (new.deleted_at IS NULL))) EXECUTE FUNCTION public.secret_counts_of_row();
 
 CREATE TRIGGER tenant_keys_name_partner BEFORE INSERT ON public.tenant_keys FOR EACH ROW WHEN ((new.partner_id IS NULL)) EXECUTE FUNCTION public.tenant_keys_name_partner();
+
+ALTER TABLE ONLY public.buffered_events
+    ADD CONSTRAINT buffered_events_buffer_fkey FOREIGN KEY (tenant_id, subscription_id) REFERENCES public.subscription_buffers(tenant_id, subscription_id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.buffered_events
+    ADD CONSTRAINT buffered_events_event_fkey FOREIGN KEY (tenant_id, event_id) REFERENCES public.events(tenant_id, id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
@@ -846,6 +906,12 @@ ALTER TABLE ONLY public.secrets
 
 ALTER TABLE ONLY public.secrets
     ADD CONSTRAINT secrets_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
+
+ALTER TABLE ONLY public.subscription_buffers
+    ADD CONSTRAINT subscription_buffers_subscription_fkey FOREIGN KEY (tenant_id, subscription_id) REFERENCES public.subscriptions(tenant_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.subscriptions
+    ADD CONSTRAINT subscriptions_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);
 
 ALTER TABLE ONLY public.tenant_keys
     ADD CONSTRAINT tenant_keys_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES public.tenants(id);

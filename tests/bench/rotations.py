@@ -14,7 +14,7 @@ from tests.bench import report, stage
 from tests.bench.load import percentile
 from tests.bench.report import Finding
 from tests.bench.stage import SMALL_TENANT, Stage
-from tests.bench.webhooks import _await_ready, working
+from tests.bench.webhooks import await_ready, cpu_seconds, working
 from tests.bench.wire import BenchFault, call
 from tests.receiver import Receiver
 
@@ -50,8 +50,8 @@ ADD_SECRETS = """
 
 def rotations(stage: Stage, say: Callable[[str], None], due: int = DUE) -> list[Finding]:
     """Secrets worked off by one worker with the real generator, nobody listening; then deliveries beside it."""
-    rotated = _rate(stage)
-    say(f"{RATED:,} rotations by one worker, {rotated:.0f}/s")
+    rotated, processor = _rate(stage)
+    say(f"{RATED:,} rotations by one worker, {rotated:.0f}/s; {processor * 1_000:.1f} ms of processor each")
     quiet, busy, left = _deliveries(stage, due, say)
     looked = _stats(stage)
     say(f"{left:,} still due; the exporter's look at them {looked * 1_000:.0f} ms")
@@ -82,15 +82,18 @@ def rotations(stage: Stage, say: Callable[[str], None], due: int = DUE) -> list[
     ]
 
 
-def _rate(stage: Stage) -> float:
-    """Rotations per second, from the first one's commit to the last one's."""
-    _add_due(stage, "rated", RATED)
-    with working(stage), psycopg.connect(stage.database.url(), autocommit=True) as connection:
+def _rate(stage: Stage) -> tuple[float, float]:
+    """Rotations per second, from the first one's commit to the last one's; the worker's processor seconds for each."""
+    with working(stage) as process, psycopg.connect(stage.database.url(), autocommit=True) as connection:
+        await_ready(stage)
+        before = cpu_seconds(process.pid)
+        _add_due(stage, "rated", RATED)
         _await(lambda: _version_counts(connection, "rated") == RATED, "The rotations were not all done")
+        processor = (cpu_seconds(process.pid) - before) / RATED
         [first, last] = connection.execute(
             "SELECT min(created_at), max(created_at) FROM secret_versions WHERE version = 2 AND path LIKE 'rated/%'"
         ).fetchone()
-    return (RATED - 1) / (last - first).total_seconds()
+    return (RATED - 1) / (last - first).total_seconds(), processor
 
 
 def _deliveries(stage: Stage, due: int, say: Callable[[str], None]) -> tuple[float, float, int]:
@@ -106,7 +109,7 @@ def _deliveries(stage: Stage, due: int, say: Callable[[str], None]) -> tuple[flo
     try:
         call(stage.plan.port, stage.tokens.small, "POST", "/v1/webhooks", body, status=201)
         with working(stage):
-            _await_ready(stage)
+            await_ready(stage)
             quiet = _as_they_come(stage, receiver, "quiet")
             say(f"{PER_SECOND * SECONDS} writes beside no rotations; p99 {quiet:.2f} s")
             _add_due(stage, "many", due)

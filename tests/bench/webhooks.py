@@ -70,14 +70,14 @@ def webhooks(stage: Stage, say: Callable[[str], None]) -> list[Finding]:
 def idle(stage: Stage, say: Callable[[str], None]) -> Finding:
     """What a worker and the database cost while nothing is due: processor time of both, by the second."""
     with working(stage) as process:
-        _await_ready(stage)
+        await_ready(stage)
         time.sleep(5)  # what it costs to start is not what it costs to wait
         with psycopg.connect(stage.database.url(), autocommit=True) as connection:
             secrets = connection.execute("SELECT count(*) FROM secrets").fetchone()[0]
             backends = [pid for (pid,) in connection.execute(BACKENDS, [_client_ports(process.pid)]).fetchall()]
-        before = _cpu_seconds(process.pid), sum(map(_cpu_seconds, backends))
+        before = cpu_seconds(process.pid), sum(map(cpu_seconds, backends))
         time.sleep(IDLE_SECONDS)
-        after = _cpu_seconds(process.pid), sum(map(_cpu_seconds, filter(_is_alive, backends)))
+        after = cpu_seconds(process.pid), sum(map(cpu_seconds, filter(_is_alive, backends)))
     own, its_database = ((late - early) / IDLE_SECONDS for late, early in zip(after, before, strict=True))
     say(f"idle worker beside {secrets:,} secrets: {own:.2%} of a core, its database sessions {its_database:.2%}")
     what = f"processor of an idle worker and its database sessions, {secrets:,} secrets"
@@ -131,7 +131,7 @@ def _as_they_come(stage: Stage, receiver: Receiver) -> float:
     return percentile(sorted(arrived[path] - at for path, at in asked.items()), 0.99)
 
 
-def _await_ready(stage: Stage) -> None:
+def await_ready(stage: Stage) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     with psycopg.connect(stage.database.url(), autocommit=True) as connection:
         while connection.execute("SELECT count(*) FROM workers").fetchone() == (0,):
@@ -147,7 +147,7 @@ def _client_ports(pid: int) -> list[int]:
     return [int(row[1].rpartition(":")[2], 16) for row in rows if f"socket:[{row[9]}]" in inodes]
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 

@@ -45,6 +45,7 @@ class Operation:
             ("<secret_policy_id>", "secret_policy_id"),
             ("<webhook_id>", "webhook_id"),
             ("<delivery_id>", "delivery_id"),
+            ("<subscription_id>", "subscription_id"),
             ("<identity_id>", "identity_id"),
             ("<tenant_id>", "tenant_id"),
             ("<group_id>", "group_id"),
@@ -70,6 +71,7 @@ NOBODY = {
     "secret_policy_id": f"sp_{'0' * 32}",
     "webhook_id": f"wh_{'0' * 32}",
     "delivery_id": f"del_{'0' * 32}",
+    "subscription_id": f"sub_{'0' * 32}",
     "identity_id": "user:nobody@a.example",
     "tenant_id": "tnt_a",
     "group_id": "grp_nobody",
@@ -109,6 +111,12 @@ WEBHOOK = {
     "events": ["secret.created"],
 }
 ROTATION_POLICY = {"name": "a rotation policy that is tried", "interval": "30d"}
+SUBSCRIPTION = {
+    "name": "a subscription that is tried",
+    "paths": ["app/**"],
+    "events": ["secret.created"],
+    "delivery": {"type": "polling"},
+}
 FOREIGN = {"subject_token": "eyJhbGciOiJub25lIn0.e30.x", "tenant_id": NOBODY["tenant_id"]}
 SECRET = "/v1/secrets/<secret:path>"
 POLICIES = "/v1/policies"
@@ -120,6 +128,8 @@ ONE_ROTATION = f"{ROTATIONS}/<rotation_policy_id>"
 WEBHOOKS = "/v1/webhooks"
 ONE_WEBHOOK = f"{WEBHOOKS}/<webhook_id>"
 ONE_DELIVERY = f"{ONE_WEBHOOK}/deliveries/<delivery_id>"
+SUBSCRIPTIONS = "/v1/subscriptions"
+ONE_SUBSCRIPTION = f"{SUBSCRIPTIONS}/<subscription_id>"
 
 SECRETS = (
     Operation("GET", "/v1/secrets", "secrets:list", "secrets", "list"),
@@ -213,6 +223,22 @@ OPERATIONS = (
     Operation("POST", f"{ONE_WEBHOOK}/test", "admin", "webhooks", "webhook"),
     Operation("GET", f"{ONE_WEBHOOK}/deliveries", "admin", "webhooks", "webhook"),
     Operation("POST", f"{ONE_DELIVERY}/redeliver", "admin", "webhooks", "webhook"),
+    Operation("GET", SUBSCRIPTIONS, "subscriptions:read", "subscriptions", "subscription"),
+    Operation("POST", SUBSCRIPTIONS, "subscriptions:write", "subscriptions", "subscription", SUBSCRIPTION),
+    Operation("GET", ONE_SUBSCRIPTION, "subscriptions:read", "subscriptions", "subscription"),
+    Operation(
+        "PATCH", ONE_SUBSCRIPTION, "subscriptions:write", "subscriptions", "subscription", {"name": "another name"}
+    ),
+    Operation("DELETE", ONE_SUBSCRIPTION, "subscriptions:write", "subscriptions", "subscription"),
+    Operation("GET", f"{ONE_SUBSCRIPTION}/poll", "subscriptions:read", "subscriptions", "subscription_poll"),
+    Operation(
+        "POST",
+        f"{ONE_SUBSCRIPTION}/ack",
+        "subscriptions:read",
+        "subscriptions",
+        "subscription_poll",
+        {"event_ids": [f"evt_{'0' * 32}"]},
+    ),
     # Audit
     Operation("GET", "/v1/audit/logs", "audit:read", "audit", "audit_query"),
     Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit", "audit_query"),

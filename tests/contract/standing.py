@@ -36,6 +36,7 @@ def stand(postgres_server, template_database, redis_server, folder, **environmen
     ):
         ada, bob = furnish(house)
         people(database_url)
+        house.services.room.close()  # nobody waits for events here: what is there is the answer
         yield Standing(house, ada, bob, partner_admin(house, ada), database_url, redis_server.url(), folder)
 
 

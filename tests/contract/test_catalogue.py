@@ -15,6 +15,7 @@ PROMISED = {
     "scaivault_requests_total": ("counter", "method,path_category,status"),
     "scaivault_request_duration_seconds": ("histogram", "method,path_category"),
     "scaivault_active_requests": ("gauge", "path_category"),
+    "scaivault_waiting_requests": ("gauge", ""),
     "scaivault_rate_limit_hits_total": ("counter", "category"),
     "scaivault_rate_limit_local_total": ("counter", "category"),
     "scaivault_secret_reads_total": ("counter", "tenant,secret_type"),

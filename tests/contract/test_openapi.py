@@ -28,7 +28,17 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.contract.operations import ASKABLE, OPEN, OPERATIONS, ROTATION_POLICY, TRUST, UNSERVED, WEBHOOK, by_name
+from tests.contract.operations import (
+    ASKABLE,
+    OPEN,
+    OPERATIONS,
+    ROTATION_POLICY,
+    SUBSCRIPTION,
+    TRUST,
+    UNSERVED,
+    WEBHOOK,
+    by_name,
+)
 
 # The house's threads (a connection pool jitters its deadlines) draw random numbers while hypothesis looks away.
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
@@ -43,6 +53,29 @@ CHECKS = [
     response_schema_conformance,
     response_headers_conformance,
 ]
+
+
+# What a schema of ours may say: JSON Schema 2020-12, as far as it is needed.
+WORDS = {
+    "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "deprecated", "description", "discriminator",
+    "enum", "examples", "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maximum",
+    "maxProperties", "minItems", "minLength", "minimum", "minProperties", "oneOf", "pattern", "prefixItems",
+    "properties", "propertyNames", "required", "title", "type", "uniqueItems", "writeOnly",
+}  # fmt: skip
+
+
+def words(schema):
+    """Every keyword in a schema and those within."""
+    if isinstance(schema, list):
+        return {word for each in schema for word in words(each)}
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema)
+    for keyword, value in schema.items():
+        inner = value.values() if keyword == "properties" else [value]
+        if keyword not in {"default", "examples", "const", "enum", "discriminator"}:
+            found |= {word for each in inner for word in words(each)}
+    return found
 
 
 def template(rule):
@@ -178,7 +211,9 @@ def existing(ada, pat, room):
     trust = ada.post("/v1/auth/trusts", {**TRUST, "name": f"{room} there"})
     webhook = ada.post("/v1/webhooks", {**WEBHOOK, "url": "http://127.0.0.1:9/hook"}).json["id"]
     tried = ada.post(f"/v1/webhooks/{webhook}/test").json["delivery_id"]
+    subscription = pat.post("/v1/subscriptions", {**SUBSCRIPTION, "name": f"{room} there"}).json["id"]
     yield {
+        "subscription_id": subscription,
         "webhook_id": webhook,
         "delivery_id": tried,
         "path": f"{room}/db",
@@ -200,6 +235,8 @@ def existing(ada, pat, room):
     ada.delete(f"/v1/secret-policies/{maker}")
     ada.delete(f"/v1/secret-policies/{secret_policy.json['id']}")  # and two hundred of these
     ada.delete(f"/v1/webhooks/{webhook}")
+    for each in pat.get("/v1/subscriptions?limit=1000").json["subscriptions"]:  # one may have fifty
+        pat.delete(f"/v1/subscriptions/{each['id']}")
 
 
 @pytest.mark.parametrize("operation", [each for each in ASKABLE if each.name not in UNSERVED], ids=by_name)
@@ -246,3 +283,8 @@ def test_what_it_forbids_is_refused_as_it_says(asked, ask, operation):
     for case in cases:
         if case.method == operation.method:  # other methods are `test_url_map`'s
             ask(case, negative_data_rejection)
+
+
+def test_schemas_speak_json_schema_and_no_dialect(document, operations):
+    parameters = [each["schema"] for of in operations.values() for each in of.get("parameters", ())]
+    assert words([*document["components"]["schemas"].values(), *parameters]) <= WORDS

@@ -13,7 +13,7 @@ from scaivault.kernel.caller import Role
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.limits import RateCategory
 from scaivault.ratelimit.local import LocalBuckets
-from tests.contract.operations import FOREIGN, TRUST, WEBHOOK
+from tests.contract.operations import FOREIGN, SUBSCRIPTION, TRUST, WEBHOOK
 
 # By class, with the status and the code that clients see.
 ANSWERED = {
@@ -58,6 +58,9 @@ ANSWERED = {
     "TrustNotFound": (404, "trust_not_found"),
     "WebhookNotFound": (404, "webhook_not_found"),
     "DeliveryNotFound": (404, "delivery_not_found"),
+    "SubscriptionNotFound": (404, "subscription_not_found"),
+    "TooManySubscriptions": (409, "too_many_subscriptions"),
+    "TooManyWait": (429, "rate_limited"),
     "Conflict": (409, "conflict"),
     "SecretExists": (409, "secret_exists"),
     "VersionConflict": (409, "version_conflict"),
@@ -347,6 +350,25 @@ def no_such_delivery(scene):
     return answer
 
 
+def no_such_subscription(scene):
+    return scene.ada.get(f"/v1/subscriptions/sub_{'0' * 32}")
+
+
+def too_many_subscriptions(scene):
+    made = scene.bob.post("/v1/subscriptions", SUBSCRIPTION).json["id"]
+    more = """
+        INSERT INTO subscriptions
+        SELECT tenant_id, id || '_' || number, name, owner_id, owner_type, owner_groups, paths, events, path_prefix,
+               secret_type, tags, delivery_type, buffer_size, created_at, updated_at
+          FROM subscriptions, generate_series(1, 50) AS number WHERE id = %s
+    """
+    with psycopg.connect(scene.database_url, autocommit=True) as connection:
+        connection.execute(more, [made])
+        answer = scene.bob.post("/v1/subscriptions", SUBSCRIPTION)
+        connection.execute("DELETE FROM subscriptions WHERE id LIKE %s", [f"{made}%"])
+    return answer
+
+
 def too_many_webhooks(scene):
     """In the rows: each one that is made by a request waits until everybody has heard of it."""
     made = scene.bob.post("/v1/webhooks", WEBHOOK).json["id"]
@@ -484,6 +506,7 @@ REACHED = [
     (404, "token_not_found", no_such_token),
     (404, "trust_not_found", no_such_trust),
     (404, "webhook_not_found", no_such_webhook),
+    (404, "subscription_not_found", no_such_subscription),
     (404, "delivery_not_found", no_such_delivery),
     (404, "not_found", no_such_address),
     (405, "method_not_allowed", no_such_method),
@@ -507,6 +530,7 @@ REACHED = [
     (409, "trust_exists", trust_of_a_taken_name),
     (409, "too_many_trusts", too_many_key_sets),
     (409, "too_many_webhooks", too_many_webhooks),
+    (409, "too_many_subscriptions", too_many_subscriptions),
     (503, "service_unavailable", no_room_for_the_audit_row),
     (500, "internal_error", bug_within),
 ]
@@ -542,6 +566,7 @@ DOCUMENTED = frozenset(
         "rotation_policy_not_found",
         "secret_policy_not_found",
         "webhook_not_found",
+        "subscription_not_found",
         "policy_in_use",
         "secret_exists",
         "version_conflict",

@@ -10,6 +10,7 @@ from tests.contract import schema
 
 TENANT_TABLES = {
     "audit_log",
+    "buffered_events",
     "events",
     "group_members",
     "groups",
@@ -24,6 +25,8 @@ TENANT_TABLES = {
     "secret_tags",
     "secret_versions",
     "secrets",
+    "subscription_buffers",
+    "subscriptions",
     "tenant_keys",
     "tokens",
     "trusts",

@@ -1,5 +1,7 @@
 """The whole URL map, and that every address keeps out who must stay out."""
 
+import re
+
 import pytest
 
 from scaivault.bootstrap.api import build
@@ -120,6 +122,16 @@ def test_the_calls_of_this_table_are_good_ones(pat, operation):
     answer = pat.call(operation.method, operation.address(), operation.body_for(path="map/secret"))
     refusals = {400, 401, 403, 405, 413, 422, 500, 503} - ({503} if operation.name in UNSERVED else set())
     assert answer.status_code not in refusals, answer.text
+
+
+NAMED = re.compile(r"<[a-z_]+>")
+
+
+@pytest.mark.parametrize("operation", [each for each in ASKABLE if NAMED.search(each.rule)], ids=by_name)
+def test_what_no_name_can_be_is_not_found(pat, operation):
+    """A NUL, which the database would choke on."""
+    answer = pat.call(operation.method, NAMED.sub("a%00b", operation.rule), operation.body)
+    assert (answer.status_code, error(answer)) == (404, "not_found")
 
 
 @pytest.mark.parametrize("rule", sorted({each.rule for each in OPERATIONS}))

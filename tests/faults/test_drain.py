@@ -331,9 +331,11 @@ class TestDrain:
         vault = start(DRAIN_SECONDS="600")
         idle, fresh = stage.line(vault=vault), stage.line(vault=vault)
         assert idle.ask("GET", "/v1/secrets/none").headers["Connection"] == "keep-alive"
+        await_true(lambda: vault.gauge("scaivault_ready") == 1)
         vault.process.terminate()
         # Every worker, whichever the kernel picks.
         await_true(lambda: all(vault.readiness() == {"server": "draining"} for _ in range(16)))
+        assert vault.gauge("scaivault_ready") == 0
         assert vault.probe("/v1/health").status == 200
         for line in (idle, fresh):
             answer = line.ask("GET", "/v1/secrets/none")

@@ -264,12 +264,13 @@ class TestTrail:
         shown = [ada.post(f"{url}/preview").json, ada.post(f"{URL}/preview", {"fields": PASSWORD}).json]
         ada.delete(url)
         rows = [row for row in ada.audit() if row["action"].startswith("secret_policy_")]
+        told = {"secret_policy_id": made["id"], "name": made["name"], "revision": 2, "field_count": 2, "changed": []}
         assert [(row["action"].removeprefix("secret_policy_"), row["extra_data"]) for row in reversed(rows)] == [
-            ("create", {"secret_policy_id": made["id"], "revision": 1, "field_count": 2}),
-            ("update", {"secret_policy_id": made["id"], "revision": 2, "field_count": 2}),
-            ("preview", {"secret_policy_id": made["id"], "revision": 2, "field_count": 2}),
+            ("create", told | {"revision": 1}),
+            ("update", told | {"changed": ["is_active"]}),
+            ("preview", told),
             ("preview", {"field_count": 2}),
-            ("delete", {"secret_policy_id": made["id"], "revision": 2, "field_count": 2}),
+            ("delete", told),
         ]
         assert all(row["success"] for row in rows)
         assert all(preview["data"]["password"] not in json.dumps(rows) for preview in shown)

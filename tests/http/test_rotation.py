@@ -271,7 +271,7 @@ class TestRotating:
         under(ada, "app/a", one)
         under(ada, "app/b", one, secret_policy_id=generator(ada))
         first, second = ada.post(f"{POLICIES}/{one}/rotate").json
-        assert (first["status"], first["error"]) == ("failed", "no_secret_policy")
+        assert (first["status"], first["error_code"]) == ("failed", "no_secret_policy")
         assert (second["status"], second["new_version"]) == ("success", 2)
         assert [each["status"] for each in history(ada, one, status="failed")] == ["failed"]
 

@@ -167,6 +167,18 @@ class TestWhatIsTold:
         with psycopg.connect(database_url) as connection:
             assert connection.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
+    def test_a_policy_that_is_deleted_by_force_tells_of_every_binding_that_goes_with_it(
+        self, house, database_url, ada, receiver
+    ):
+        policy = house.allow(ada, "user:x", ("app/*", ["read"]))
+        bound = ada.post(f"/v1/policies/{policy}/bindings", {"identity_type": "group", "identity_id": "group:ops"})
+        assert bound.status_code == 201, bound.text
+        hook(ada, receiver, events=["policy.deleted", "policy.binding.deleted"])
+        assert ada.delete(f"/v1/policies/{policy}?force=true").status_code == 204
+        with psycopg.connect(database_url) as connection:
+            told = connection.execute("SELECT event_type FROM events ORDER BY sequence").fetchall()
+        assert told == [("policy.binding.deleted",), ("policy.binding.deleted",), ("policy.deleted",)]
+
     def test_what_is_rolled_back_is_not_told(self, database_url, ada, receiver):
         hook(ada, receiver)
         ada.write("app/db")

@@ -176,7 +176,7 @@ class TestFailing:
     def test_it_is_noted_told_and_tried_again_later(self, site, failing):
         one, _ = failing
         [item] = site.history(one)
-        assert (item["status"], item["error"], item["attempts"]) == ("failed", "secret_policy_inactive", 1)
+        assert (item["status"], item["error_code"], item["attempts"]) == ("failed", "secret_policy_inactive", 1)
         [event] = site.events("rotation.failed")
         assert (event["data"]["error"], event["data"]["attempts"]) == ("secret_policy_inactive", 1)
         [entry] = site.voice.audit(action="rotate")
@@ -211,7 +211,7 @@ class TestFailing:
         one = site.policy(auto_generate=True)
         site.under("app/db", one)
         site.forward(days=30)
-        assert [each["error"] for each in site.history(one)] == ["no_secret_policy"]
+        assert [each["error_code"] for each in site.history(one)] == ["no_secret_policy"]
 
     def test_it_is_counted(self, site, failing):
         body, content_type = site.base.instruments.render("")

@@ -26,7 +26,7 @@ from scaivault.features.identity.service.exchange import Offer
 from scaivault.features.secrets.routes.messages import BatchItem, SecretReply, WriteBody
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.plaintext import Plaintext
-from tests.contract.operations import ONE_SECRET_POLICY, OPERATIONS, SECRET_POLICIES, TRUST, WEBHOOK
+from tests.contract.operations import ONE_SECRET_POLICY, OPERATIONS, SECRET_POLICIES, SUBSCRIPTION, TRUST, WEBHOOK
 from tests.contract.standing import stand
 from tests.otlp import Span, collecting
 from tests.security.wire import request, serving
@@ -119,7 +119,8 @@ class Teller:
 
     def ask(self, operation, what, body=None, headers=(), target=None, **options):
         raw = json.dumps(body).encode() if isinstance(body, dict | list) else body
-        target = operation.address(**self.variables) if target is None else target
+        if target is None:  # what waits for events is to wait for none
+            target = operation.address(**self.variables) + ("?timeout=0" if operation.rule.endswith("/poll") else "")
         answer = self.vault.ask(operation.method, target, raw, headers, **options)
         self.note(operation, what, answer)
         return answer
@@ -176,6 +177,9 @@ class Teller:
         self.variables["webhook_id"] = ada.post("/v1/webhooks", hook).json["id"]
         tried = ada.post(f"/v1/webhooks/{self.variables['webhook_id']}/test").json
         self.variables["delivery_id"] = tried["delivery_id"]
+        self.variables["subscription_id"] = ada.post("/v1/subscriptions", SUBSCRIPTION).json["id"]
+        delivery = {"type": "webhook", "url": hook["url"], "secret": self.new("a subscription's", "{}-to-sign-with")}
+        ada.post("/v1/subscriptions", {**SUBSCRIPTION, "delivery": delivery})
 
     def run_all(self):
         """Every route as it is meant; what deletes comes last."""
@@ -389,6 +393,7 @@ WHERE = [
     "/v1/x inside",
     "table audit_log",
     "table authority_clock",
+    "table buffered_events",
     "table directory_events",
     "table directory_syncs",
     "table events",
@@ -400,11 +405,16 @@ WHERE = [
     "table partners",
     "table policies",
     "table policy_bindings",
+    "table rotation_history",
+    "table rotation_policies",
     "table secret_counts",
     "table secret_policies",
+    "table secret_rotations",
     "table secret_tags",
     "table secret_versions",
     "table secrets",
+    "table subscription_buffers",
+    "table subscriptions",
     "table system_keys",
     "table tenant_keys",
     "table tenants",

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from scaivault.crypto.keyring import KeyRing
-from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, TRUST, UNSERVED, WEBHOOK, by_name
+from tests.contract.operations import CLOSED, NOBODY, OPERATIONS, SUBSCRIPTION, TRUST, UNSERVED, WEBHOOK, by_name
 from tests.contract.test_schema import TENANT_TABLES
 
 # Bodies that would do something, if they reached anything.
@@ -37,10 +37,14 @@ def adas(standing):
     ada.post("/v1/webhooks", hook)
     webhook = ada.post("/v1/webhooks", hook).json["id"]
     tried = ada.post(f"/v1/webhooks/{webhook}/test").json["delivery_id"]
+    listening = {**SUBSCRIPTION, "name": "subscription-of-ada", "paths": ["glob-of-ada/*"]}
+    ada.post("/v1/subscriptions", listening)
+    subscription = ada.post("/v1/subscriptions", listening).json["id"]
     static = [{"name": "user", "generator": "static", "config": {"value": "literal-of-ada"}}]
     ada.post("/v1/secret-policies", {"name": "another-generator-of-ada", "fields": static})
     secret_policy = ada.post("/v1/secret-policies", {"name": "generator-of-ada", "fields": static}).json
     return {
+        "subscription_id": subscription,
         "webhook_id": webhook,
         "delivery_id": tried,
         "path": "isolated/db",
@@ -144,10 +148,22 @@ def test_no_operation_shows_or_changes_anything_of_another_tenant(standing, bob,
         "literal-of-ada",
         "webhook-of-ada",
         "hook-of-ada",
+        "subscription-of-ada",
+        "glob-of-ada",
     ):
         assert shown not in answer.text
     for name in (
-        *("policy_id", "binding_id", "token_id", "trust_id", "secret_policy_id", "webhook_id", "delivery_id", "token"),
+        *(
+            "policy_id",
+            "binding_id",
+            "token_id",
+            "trust_id",
+            "secret_policy_id",
+            "webhook_id",
+            "delivery_id",
+            "subscription_id",
+            "token",
+        ),
     ):
         assert adas[name] not in answer.text
     assert rows_of(standing.database_url, "tnt_a") == before
@@ -174,6 +190,7 @@ def test_no_trail_tells_of_another_tenant(standing, ada, bob, adas):
         ("/v1/auth/tokens?limit=1", "tokens"),
         ("/v1/auth/trusts?limit=1", "trusts"),
         ("/v1/webhooks?limit=1", "webhooks"),
+        ("/v1/subscriptions?limit=1", "subscriptions"),
         ("/v1/audit/logs?limit=1", "logs"),
         ("/v1/audit/secrets/isolated/db?limit=1", "logs"),
     ],

@@ -44,7 +44,7 @@ def everything(session, tenant_id=OURS):
     tagged = store.list_secrets(session, tenant_id, Filters(tag="prod"), EVERYWHERE, "", NOW, 10)
     return (
         store.find_secret(session, tenant_id, PATH),
-        store.find_version(session, tenant_id, PATH, 1),
+        store.find_version(session, tenant_id, PATH, 1, NOW),
         store.list_versions(session, tenant_id, PATH),
         [secret.path for secret in tagged],
     )
@@ -86,10 +86,11 @@ def session(database):
 CALLS = {
     store.find_secret: lambda call: call(PATH),
     store.claim_secret: lambda call: call(PATH),
+    store.claim_secrets: lambda call: call([PATH]),
     store.change_secret: lambda call: call(replace(a_secret(), secret_type="json", current_version=9)),
     store.change_deleted: lambda call: call(PATH, NOW, LATER),
     store.remove_secret: lambda call: call(PATH),
-    store.find_version: lambda call: call(PATH, 1),
+    store.find_version: lambda call: call(PATH, 1, NOW),
     store.list_versions: lambda call: call(PATH),
     store.remove_versions_before: lambda call: call(PATH, 99),
     store.change_versions_destroyed: lambda call: call(PATH, [1], NOW),
@@ -178,7 +179,7 @@ class TestStates:
         assert store.change_versions_destroyed(session, OURS, PATH, [1, 2], NOW) == [1]
         assert store.change_versions_destroyed(session, OURS, PATH, [1], NOW) == []
         assert not self.readable(session)
-        assert store.find_version(session, OURS, PATH, 1) is None
+        assert store.find_version(session, OURS, PATH, 1, NOW) is None
         assert [row.destroyed_at for row in store.list_versions(session, OURS, PATH)] == [NOW]
 
     def test_what_is_destroyed_is_not_in_the_table_any_more(self, session, module_database_url):

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from scaivault.features.events import stats
-from scaivault.features.events.model import (
+from scaivault.features.events.model.webhooks import (
     DeliveryStatus,
     Interest,
     Outcome,

@@ -20,7 +20,6 @@ _ANNOUNCED = frozenset(
         "pki_revoke",
         "pki_sign",
         "rotate",
-        "subscription_event",
     }
 )
 KNOWN_ACTIONS = tuple(sorted(_ANNOUNCED.union(action.value for action in Action)))

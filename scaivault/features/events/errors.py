@@ -1,6 +1,6 @@
 """This feature's words for failure."""
 
-from scaivault.kernel.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from scaivault.kernel.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unavailable
 
 
 class WebhookNotFound(NotFound):
@@ -29,3 +29,19 @@ class TooManyWebhooks(Conflict):
 
 class TestsAreBusy(Unavailable):
     """Other webhooks are being tried out; try again shortly."""
+
+
+class SubscriptionNotFound(NotFound):
+    """There is no such subscription."""
+
+    code = "subscription_not_found"
+
+
+class TooManySubscriptions(Conflict):
+    """There are as many subscriptions as there may be; delete one first."""
+
+    code = "too_many_subscriptions"
+
+
+class TooManyWait(RateLimited):
+    """Too many wait for events here already; ask again after `Retry-After`."""

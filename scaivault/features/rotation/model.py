@@ -1,7 +1,7 @@
 """How often a secret is renewed, and what a look at its schedule comes to. No I/O."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from random import SystemRandom
@@ -125,6 +125,14 @@ class Changes:
     secret_policy_is_given: bool = False
     webhook_ids: Sequence[str] | None = None
     is_active: bool | None = None
+
+    def named(self) -> list[str]:
+        """What is to change."""
+        given = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        given.remove("secret_policy_is_given")
+        if self.secret_policy_is_given and self.secret_policy_id is None:
+            given.append("secret_policy_id")
+        return given
 
     def of(self, policy: Policy, now: datetime) -> Policy:
         """The policy as they leave it, a revision on; ValidationFailed."""

@@ -3,7 +3,8 @@
 from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, KMS_OPERATIONS
 
-_EVERY_PROCESS = (Maker.API, Maker.EXPORTER)
+_EVERY_PROCESS = (Maker.API, Maker.WORKER, Maker.EXPORTER)
+_API_AND_WORKER = (Maker.API, Maker.WORKER)
 
 DB_SECONDS = Series(
     "scaivault_db_latency_seconds",
@@ -25,12 +26,14 @@ KMS_SECONDS = Series(
     "Time of a call to the key service, probes and failures included.",
     {"operation": KMS_OPERATIONS},
     "seconds",
+    made_by=_API_AND_WORKER,
 )
 KMS_ERRORS = Series(
     "scaivault_kms_errors_total",
     Kind.COUNTER,
     "Calls that the key service did not do.",
     {"operation": KMS_OPERATIONS},
+    made_by=_API_AND_WORKER,
 )
 KMS_KEY_USABLE = Series(
     "scaivault_kms_key_usable",
@@ -47,13 +50,24 @@ KMS_KEY_LAST_ROTATION = Series(
     scope=Scope.CLUSTER,
     made_by=(Maker.EXPORTER,),
 )
-DB_POOL_SIZE = Series("scaivault_db_pool_size", Kind.GAUGE, "Connections to PostgreSQL in the pools of live workers.")
-DB_POOL_AVAILABLE = Series("scaivault_db_pool_available", Kind.GAUGE, "Pooled connections to PostgreSQL not in use.")
+DB_POOL_SIZE = Series(
+    "scaivault_db_pool_size",
+    Kind.GAUGE,
+    "Connections to PostgreSQL in the pools of live workers.",
+    made_by=_API_AND_WORKER,
+)
+DB_POOL_AVAILABLE = Series(
+    "scaivault_db_pool_available",
+    Kind.GAUGE,
+    "Pooled connections to PostgreSQL not in use.",
+    made_by=_API_AND_WORKER,
+)
 CACHE_REQUESTS = Series(
     "scaivault_cache_requests_total",
     Kind.COUNTER,
     "Look-ups in a process's caches; 'shared' waited for a load that another thread had begun.",
     {"cache": CACHES, "result": CACHE_RESULTS},
+    made_by=_API_AND_WORKER,
 )
 
 SERIES = (

@@ -55,12 +55,14 @@ AUDIT_ENTRIES = Series(
     Kind.COUNTER,
     "Audit entries written. One that is rolled back with its operation has been counted.",
     {"action": ACTIONS, "success": TRUTHS},
+    made_by=(Maker.API, Maker.WORKER),
 )
 AUDIT_APPEND_SECONDS = Series(
     "scaivault_audit_append_seconds",
     Kind.HISTOGRAM,
     "Time of the statement that writes an audit entry; for reads it is the look-up as well, and the commit.",
     unit="seconds",
+    made_by=(Maker.API, Maker.WORKER),
 )
 POLICY_VIOLATIONS = Series(
     "scaivault_policy_violations_total", Kind.COUNTER, "Requests refused by scope or policy.", {"tenant": CAP}

@@ -22,13 +22,19 @@ REQUESTS = Series(
 REQUEST_SECONDS = Series(
     "scaivault_request_duration_seconds",
     Kind.HISTOGRAM,
-    "Time from a request's arrival in the application until its answer was ready.",
+    "Time from a request's arrival in the application until its answer was ready, without what it waited for an event.",
     {"method": METHODS, "path_category": PATH_CATEGORIES},
     "seconds",
     starts_at_zero=False,
 )
 ACTIVE_REQUESTS = Series(
-    "scaivault_active_requests", Kind.GAUGE, "Requests being worked on now.", {"path_category": PATH_CATEGORIES}
+    "scaivault_active_requests",
+    Kind.GAUGE,
+    "Requests being worked on now. Those that wait for an event are not: see scaivault_waiting_requests.",
+    {"path_category": PATH_CATEGORIES},
+)
+WAITING_REQUESTS = Series(
+    "scaivault_waiting_requests", Kind.GAUGE, "Requests that wait for an event, on threads that they have lent."
 )
 RATE_LIMIT_HITS = Series(
     "scaivault_rate_limit_hits_total",
@@ -73,7 +79,7 @@ RESIDENT_MEMORY = Series(
     "Resident memory of the live processes of a kind.",
     {"process": PROCESSES},
     "bytes",
-    made_by=(Maker.API, Maker.EXPORTER),
+    made_by=(Maker.API, Maker.WORKER, Maker.EXPORTER),
     starts_at_zero=False,
 )
 BUILD_INFO = Series(
@@ -81,7 +87,7 @@ BUILD_INFO = Series(
     Kind.GAUGE,
     "1; its labels say what is running.",
     {"version": 1, "revision": 1, "python": 1},
-    made_by=(Maker.API, Maker.EXPORTER),
+    made_by=(Maker.API, Maker.WORKER, Maker.EXPORTER),
     starts_at_zero=False,
 )
 
@@ -89,6 +95,7 @@ SERIES = (
     REQUESTS,
     REQUEST_SECONDS,
     ACTIVE_REQUESTS,
+    WAITING_REQUESTS,
     RATE_LIMIT_HITS,
     RATE_LIMIT_LOCAL,
     RATE_LIMIT_BUCKET_FILL,

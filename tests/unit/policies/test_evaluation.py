@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scaivault.features.policies.errors import InvalidPolicy
 from scaivault.features.policies.model.conditions import Condition, Conditions, Context
-from scaivault.features.policies.model.evaluation import Bound, Verdict, evaluate, explain, territory
+from scaivault.features.policies.model.evaluation import AnyOf, Bound, Verdict, evaluate, explain, outlook, territory
 from scaivault.features.policies.model.policies import Policy, Subject, check_expiry, parse_subject, subjects
 from scaivault.features.policies.model.rules import Effect, Rule, parse_rules
 from scaivault.kernel.caller import IdentityType, Permission
@@ -153,6 +153,34 @@ def test_territory_covers_what_evaluate_allows(bounds, permission, path, context
     if reach.covers(path):
         assert any(path.startswith(prefix) for prefix in reach.prefixes)
     assert list(reach.prefixes) == sorted(reach.prefixes)
+
+
+@given(bounds_, permissions, paths, contexts)
+def test_the_outlook_covers_what_could_be_allowed_under_some_circumstances(bounds, permission, path, context):
+    reach = outlook(bounds, permission, context.now)
+    assert reach.covers(path) or not allows(bounds, permission, path, context)
+
+
+def test_the_outlook_is_no_better_than_a_deny_that_always_holds():
+    bounds = [bound(a_rule(conditions=OFFICE), a_rule("app/db", effect="deny"), a_rule("app/web", ["list"]))]
+    assert outlook(bounds, Permission.READ, NOW).covers("app/main")
+    assert not outlook(bounds, Permission.READ, NOW).covers("app/db")
+    assert not outlook(bounds, Permission.READ, NOW).covers("web/db")
+    barred = [bound(a_rule(), a_rule("app/db", effect="deny", conditions=ELSEWHERE))]
+    assert outlook(barred, Permission.READ, NOW).covers("app/db")
+    lost = [bound(a_rule(), expires_at=NOW), bound(a_rule(), is_active=False)]
+    assert not outlook(lost, Permission.READ, NOW).covers("app/db")
+
+
+def test_one_of_several_permissions_is_enough():
+    listed = territory([bound(a_rule("app/*", ["list"]))], Permission.LIST, HERE)
+    read = territory([bound(a_rule("app/*/x"), a_rule("web/*"))], Permission.READ, HERE)
+    either = AnyOf((listed, read))
+    assert [path for path in ("app/db", "app/db/x", "web/db", "db") if either.covers(path)] == [
+        *("app/db", "app/db/x", "web/db"),
+    ]
+    assert either.prefixes == ("app/", "web/")
+    assert not AnyOf(()).covers("app/db")
 
 
 def test_default_is_deny():

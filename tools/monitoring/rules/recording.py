@@ -4,12 +4,15 @@
 one Prometheus are never added up.
 """
 
+from collections.abc import Iterator
+
 from scaivault.observability.catalogue.series import Scope
 from tools.monitoring.rules.model import Record
 from tools.monitoring.series import EXISTING
 
 WITHOUT = "without (instance, pod)"
-WINDOWS = ("5m", "30m", "1h", "6h", "3d")
+SHORT, LONG = ("5m", "30m", "1h"), ("6h", "3d")
+BY_CATEGORY, ALL = "path_category:scaivault", "scaivault:scaivault"
 
 # What the vault answers for: neither who asks for addresses that there are none of, nor probes.
 COUNTED = 'job="scaivault",path_category!~"system|unmatched"'
@@ -31,31 +34,48 @@ def cluster() -> tuple[Record, ...]:
 
 
 def requests() -> tuple[Record, ...]:
-    return tuple(record for window in WINDOWS for record in _of_window(window))
+    return (
+        *(record for window in SHORT for record in (*_counted(window), *_ratios(window))),
+        *(record for window in LONG for record in (*_averaged(window), *_ratios(window))),
+    )
 
 
-def _of_window(window: str) -> tuple[Record, ...]:
-    by_category, errors = f"path_category:scaivault_requests:rate{window}", f"scaivault_request_errors:rate{window}"
-    total, slow = f"scaivault:scaivault_requests:rate{window}", f"scaivault:scaivault_slow_requests:rate{window}"
-    of_secrets = f"sum {FOLDED_TIMES} (rate(scaivault_request_duration_seconds_count{{{SECRETS}}}[{window}]))"
-    quick = f'rate(scaivault_request_duration_seconds_bucket{{{SECRETS},le="<request_seconds>"}}[{window}])'
+def _counted(window: str) -> tuple[Record, ...]:
+    """Requests a second, those that failed, those for secrets, and those of them that were slow."""
+    timed = "scaivault_request_duration_seconds"
+    quick = f'sum {FOLDED_TIMES[:-1]}, le) (rate({timed}_bucket{{{SECRETS},le="<request_seconds>"}}[{window}]))'
+    by_category = f"{BY_CATEGORY}_requests:rate{window}"
+    failed = f'sum {FOLDED} (rate(scaivault_requests_total{{{COUNTED},status=~"5.."}}[{window}]))'
     return (
         Record(by_category, f"sum {FOLDED} (rate(scaivault_requests_total{{{COUNTED}}}[{window}]))"),
+        # No error yet is no series yet, and yet no errors.
+        Record(f"{BY_CATEGORY}_request_errors:rate{window}", f"{failed} or 0 * {by_category}"),
+        Record(f"{ALL}_requests:rate{window}", f"sum without (path_category) ({by_category})"),
         Record(
-            f"path_category:{errors}",
-            # No error yet is no series yet, and yet no errors.
-            f'sum {FOLDED} (rate(scaivault_requests_total{{{COUNTED},status=~"5.."}}[{window}])) or 0 * {by_category}',
+            f"{ALL}_request_errors:rate{window}",
+            f"sum without (path_category) ({BY_CATEGORY}_request_errors:rate{window})",
         ),
         Record(
-            f"path_category:scaivault_request_errors:ratio_rate{window}",
-            f"path_category:{errors} / ({by_category} > 0)",
+            f"{ALL}_secret_requests:rate{window}", f"sum {FOLDED_TIMES} (rate({timed}_count{{{SECRETS}}}[{window}]))"
         ),
-        Record(total, f"sum without (path_category) ({by_category})"),
-        Record(f"scaivault:{errors}", f"sum without (path_category) (path_category:{errors})"),
-        Record(f"scaivault:scaivault_request_errors:ratio_rate{window}", f"scaivault:{errors} / ({total} > 0)"),
-        Record(slow, f"{of_secrets} - sum {FOLDED_TIMES[:-1]}, le) ({quick})"),
-        Record(f"scaivault:scaivault_slow_requests:ratio_rate{window}", f"{slow} / ({of_secrets} > 0)"),
+        Record(f"{ALL}_slow_requests:rate{window}", f"{ALL}_secret_requests:rate{window} - {quick}"),
     )
+
+
+def _averaged(window: str) -> Iterator[Record]:
+    """The same over a long time: counters of days are too many samples to be read every few seconds."""
+    for record in _counted(SHORT[0]):
+        yield Record(record.name.removesuffix(SHORT[0]) + window, f"avg_over_time({record.name}[{window}])")
+
+
+def _ratios(window: str) -> Iterator[Record]:
+    for level, part, whole in (
+        (BY_CATEGORY, "request_errors", "requests"),
+        (ALL, "request_errors", "requests"),
+        (ALL, "slow_requests", "secret_requests"),
+    ):
+        ratio = f"{level}_{part}:rate{window} / ({level}_{whole}:rate{window} > 0)"
+        yield Record(f"{level}_{part}:ratio_rate{window}", ratio)
 
 
 def dependencies() -> tuple[Record, ...]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic import WithJsonSchema as JsonSchema
 
-from scaivault.edge.messages import Name, Page, PageReply, Query, Reply, Timestamp, Whole
+from scaivault.edge.messages import IN_DIGITS, Name, Page, PageReply, Query, Reply, Timestamp
 from scaivault.features.audit.model import KNOWN_ACTIONS, LogEntry, Summary
 from scaivault.kernel.caller import IdentityType
 from scaivault.kernel.paths import parse_prefix
@@ -83,7 +83,7 @@ class WindowQuery(Query):
 class TrailQuery(WindowQuery, Page):
     """A piece of a trail."""
 
-    limit: Annotated[Whole, Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, Field(ge=1, le=1000), IN_DIGITS] = 100
 
 
 class LogsQuery(TrailQuery):

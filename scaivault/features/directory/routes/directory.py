@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scaivault.edge.messages import Body, Query, Reply, Timestamp, Whole
+from scaivault.edge.messages import IN_DIGITS, Body, Query, Reply, Timestamp
 from scaivault.edge.routes import Route, Signature
 from scaivault.features.directory.errors import EventRefused, IdentityNotFound, InvalidRole, RoleBeyondGrantor
 from scaivault.features.directory.model import Event, Piece, Resolved, Status, User
@@ -27,8 +27,8 @@ Which = Annotated[Status, Field(strict=False)] | None
 class Numbered(Query):
     """A page of a collection, the first is 1."""
 
-    page: Annotated[Whole, Field(ge=1, le=MOST_PAGES)] = 1
-    page_size: Annotated[Whole, Field(ge=1, le=MOST_ON_A_PAGE)] = 50
+    page: Annotated[int, Field(ge=1, le=MOST_PAGES), IN_DIGITS] = 1
+    page_size: Annotated[int, Field(ge=1, le=MOST_ON_A_PAGE), IN_DIGITS] = 50
 
     def piece(self) -> Piece:
         return Piece(self.page, self.page_size)

@@ -6,8 +6,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from scaivault.edge.messages import Body, Duration, Name, Page, PageReply, Reply, Timestamp
-from scaivault.features.events.model import PREVIOUS_SECRET_TTL, Delivery, DeliveryStatus, Draft, Webhook, WebhookStatus
-from scaivault.features.events.service.webhooks import Detail, NewSecret
+from scaivault.features.events.model.webhooks import (
+    PREVIOUS_SECRET_TTL,
+    Delivery,
+    DeliveryStatus,
+    Draft,
+    Webhook,
+    WebhookStatus,
+)
+from scaivault.features.events.service.hooks import NewSecret
+from scaivault.features.events.service.webhooks import Detail
 from scaivault.kernel.events import EventType
 from scaivault.kernel.paths import parse_prefix
 from scaivault.kernel.plaintext import Plaintext

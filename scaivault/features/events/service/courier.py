@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from scaivault.features.events.model import DueDelivery, Outcome
+from scaivault.features.events.model.webhooks import DueDelivery, Outcome
 from scaivault.features.events.service.ledger import Attempt, Ledger
 from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import SigningSecrets, WebhookSecrets

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Final
 from uuid import uuid4
 
-from scaivault.features.events.model import (
+from scaivault.features.events.model.webhooks import (
     FAILURES_THAT_DISABLE,
     DeliveryStatus,
     DueDelivery,

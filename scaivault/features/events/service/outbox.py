@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scaivault.features.events.model import Interest, StoredEvent
+from scaivault.features.events.model.webhooks import Interest, StoredEvent
 from scaivault.features.events.store import outbox as store
 from scaivault.kernel.events import Event
 from scaivault.kernel.ids import new_id
@@ -24,8 +24,9 @@ class _Known:
 class EventOutbox:
     """Implements kernel.ports.Outbox.
 
-    Who listens is kept in memory under the tenant's authority epoch, which every change of a webhook moves: a new
-    listener is heard of everywhere within a second, and until there is one an event costs a look into a dict.
+    Who listens is kept in memory under the tenant's authority epoch, which every change of a webhook or a subscription
+    moves: a new listener is heard of everywhere within a second, and until there is one an event costs a look into a
+    dict.
     """
 
     def __init__(self, database: Database, epochs: Epochs, clock: Clock) -> None:
@@ -67,7 +68,7 @@ class EventOutbox:
     def _load(self, session: Session, tenant_id: str, epoch: int) -> Sequence[Interest]:
         """Filed under an epoch that was taken before: what is loaded is as new as it says, or newer."""
         listening = store.list_listening(session, [tenant_id])
-        interests = [Interest(each.events, each.path_prefix, each.secret_type, each.tags) for each in listening]
+        interests = [each.interest for each in listening]
         with self._turn:
             if len(self._by_tenant) >= MOST_TENANTS:
                 self._by_tenant.clear()

@@ -1,6 +1,6 @@
 """One attempt: signed, sent, and what came of it."""
 
-from scaivault.features.events.model import DueDelivery, Outcome, Trouble
+from scaivault.features.events.model.webhooks import DueDelivery, Outcome, Trouble
 from scaivault.features.events.service.secrets import SigningSecrets, signature
 from scaivault.kernel.ports import Clock
 from scaivault.outbound.posts import Failure, Poster

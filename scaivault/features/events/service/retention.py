@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from scaivault.features.events.model import KEPT
+from scaivault.features.events.model.webhooks import KEPT
 from scaivault.features.events.store import outbox, webhooks
 from scaivault.kernel.ports import Clock
 from scaivault.storage.database import Database

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scaivault.features.events.errors import TestsAreBusy, WebhookNotFound
-from scaivault.features.events.model import DeliveryStatus, DueDelivery, Outcome, StoredEvent
+from scaivault.features.events.model.webhooks import DeliveryStatus, DueDelivery, Outcome, StoredEvent
 from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import WebhookSecrets
 from scaivault.features.events.store import deliveries as queue

@@ -6,16 +6,15 @@ from datetime import datetime, timedelta
 
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.events.errors import DeliveryNotFound, TooManyWebhooks, WebhookNotFound
-from scaivault.features.events.model import (
+from scaivault.features.events.model.webhooks import (
     MOST_WEBHOOKS,
-    PREVIOUS_SECRET_TTL,
     Delivery,
     Draft,
     Statistics,
     Webhook,
 )
 from scaivault.features.events.service.addresses import Addresses
-from scaivault.features.events.service.secrets import WebhookSecrets
+from scaivault.features.events.service.hooks import Hooks, NewSecret
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
@@ -39,14 +38,6 @@ class Detail:
     last_delivery: Delivery | None
 
 
-@dataclass(frozen=True, slots=True)
-class NewSecret:
-    """What to sign with from now on, and for how long the one before it is good too."""
-
-    secret: Plaintext
-    previous_ttl: timedelta = PREVIOUS_SECRET_TTL
-
-
 class WebhookService:
     """Webhooks of the caller's tenant, for its administrators.
 
@@ -60,7 +51,7 @@ class WebhookService:
         journal: Journal[Session],
         guard: Guard,
         clock: Clock,
-        secrets: WebhookSecrets,
+        hooks: Hooks,
         addresses: Addresses,
         settle: Callable[[], None],
     ) -> None:
@@ -68,7 +59,7 @@ class WebhookService:
         self._journal = journal
         self._guard = guard
         self._clock = clock
-        self._secrets = secrets
+        self._hooks = hooks
         self._addresses = addresses
         self._settle = settle
 
@@ -82,9 +73,7 @@ class WebhookService:
             with self._journal.operation(Action.WEBHOOK_CREATE, caller) as tx:
                 if store.count_webhooks(tx, caller.tenant_id) >= MOST_WEBHOOKS:
                     raise TooManyWebhooks
-                store.add_webhook(tx, caller.tenant_id, webhook)
-                lanes.add_lane(tx, caller.tenant_id, webhook.id)
-                self._secrets.add(tx, keys, webhook.id, secret)
+                self._hooks.add(tx, keys, webhook, secret)
                 self._journal.record(
                     tx,
                     Entry.of(Action.WEBHOOK_CREATE, caller, webhook_id=webhook.id, events=list(webhook.events)),
@@ -93,7 +82,7 @@ class WebhookService:
                 epochs.move(tx, caller.tenant_id)
             return webhook
 
-        created = self._secrets.with_keys(caller.principal.partner_id, caller.tenant_id, add)
+        created = self._hooks.with_keys(caller, add)
         self._settle()
         return created
 
@@ -123,11 +112,7 @@ class WebhookService:
             self._addresses.check(draft.url)
         if secret is None:
             return self._change(caller, webhook_id, draft, None, None)
-        return self._secrets.with_keys(
-            caller.principal.partner_id,
-            caller.tenant_id,
-            lambda keys: self._change(caller, webhook_id, draft, secret, keys),
-        )
+        return self._hooks.with_keys(caller, lambda keys: self._change(caller, webhook_id, draft, secret, keys))
 
     def delete(self, caller: Caller, webhook_id: str) -> None:
         """Tell it nothing any more, not even what has waited. WebhookNotFound."""
@@ -143,6 +128,7 @@ class WebhookService:
     ) -> Sequence[Delivery]:
         """What was sent to it or will be, newest first. WebhookNotFound."""
         self._require_administration(caller)
+        _refuse_subscriptions(webhook_id)
         with self._database.session() as session:
             found = queue.list_deliveries(session, caller.tenant_id, webhook_id, status, after, limit)
             if not found:
@@ -179,12 +165,9 @@ class WebhookService:
         now = self._clock.now()
         with self._journal.operation(Action.WEBHOOK_UPDATE, caller) as tx:
             self._claim(tx, caller, webhook_id)
-            store.change_webhook(tx, caller.tenant_id, webhook_id, draft, now)
+            self._hooks.change(tx, caller.tenant_id, webhook_id, draft, now)
             if secret is not None and keys is not None:
-                self._secrets.replace(tx, keys, webhook_id, secret.secret, now + secret.previous_ttl)
-            if draft.is_enabled:
-                lanes.change_failures(tx, caller.tenant_id, webhook_id, 0)
-                lanes.change_due(tx, [caller.tenant_id], [webhook_id], now)
+                self._hooks.replace_secret(tx, keys, webhook_id, secret, now)
             changed = self._find(tx, caller, webhook_id, now)
             self._journal.record(
                 tx,
@@ -201,6 +184,7 @@ class WebhookService:
 
     def _claim(self, tx: Session, caller: Caller, webhook_id: str) -> None:
         """Its lane first, as everybody does who touches both: else two could wait for each other."""
+        _refuse_subscriptions(webhook_id)
         if lanes.claim_lane(tx, caller.tenant_id, webhook_id) is None:
             raise WebhookNotFound
 
@@ -213,6 +197,12 @@ class WebhookService:
     def _require_administration(self, caller: Caller) -> None:
         self._guard.require_scope(caller, Scope.ADMIN)
         self._guard.require_tenant_admin(caller)
+
+
+def _refuse_subscriptions(webhook_id: str) -> None:
+    """A subscription's webhook is its owner's, and administered there."""
+    if webhook_id.startswith("sub_"):
+        raise WebhookNotFound
 
 
 def _drafted(draft: Draft, caller: Caller, now: datetime) -> Webhook:

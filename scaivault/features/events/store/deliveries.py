@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from scaivault.features.events.model import ORDERED_ATTEMPTS, Delivery, DueDelivery, Outcome, Step
+from scaivault.features.events.model.webhooks import ORDERED_ATTEMPTS, Delivery, DueDelivery, Outcome, Step
 from scaivault.storage.database import Session
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from scaivault.features.events.model import StoredEvent
+from scaivault.features.events.model.webhooks import Interest, StoredEvent
+from scaivault.kernel.caller import IdentityType, Principal
+from scaivault.kernel.globs import Glob
 from scaivault.storage.database import Session
 
 _DISPATCH_LOCK = "events_dispatch"
@@ -12,14 +14,41 @@ _DISPATCH_LOCK = "events_dispatch"
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A webhook that is told, and of what."""
+    """A webhook or a subscription that is told, and of what; whose it is, where its owner asks for it himself."""
 
     tenant_id: str
-    webhook_id: str
+    id: str
     events: Sequence[str]
     path_prefix: str
     secret_type: str | None
     tags: Sequence[str]
+    paths: Sequence[str]
+    partner_id: str | None
+    owner_id: str | None
+    owner_type: str | None
+    owner_groups: Sequence[str] | None
+
+    @property
+    def interest(self) -> Interest:
+        paths = [Glob.parse(path) for path in self.paths]
+        return Interest(self.events, self.path_prefix, self.secret_type, self.tags, paths)
+
+    def owner(self, now: datetime) -> Principal | None:
+        """Whose policies say what goes into the buffer; None if this one has no buffer."""
+        if self.partner_id is None or self.owner_id is None or self.owner_type is None:
+            return None
+        return Principal(
+            token_id="",
+            partner_id=self.partner_id,
+            tenant_id=self.tenant_id,
+            identity_id=self.owner_id,
+            identity_type=IdentityType(self.owner_type),
+            display_name=self.owner_id,
+            scopes=frozenset(),
+            groups=frozenset(self.owner_groups or ()),
+            roles=frozenset(),
+            token_expires_at=now,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +91,26 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
 
 
 def list_listening(session: Session, tenant_ids: Sequence[str]) -> list[Listening]:
-    """The enabled webhooks of these tenants."""
+    """The enabled webhooks of these tenants, and the subscriptions that are not disabled."""
     return session.many(
         Listening,
         """
-        SELECT tenant_id, id AS webhook_id, events, path_prefix, secret_type, tags
+        SELECT tenant_id, id, events, path_prefix, secret_type, tags, '{}'::text[] AS paths, NULL AS partner_id,
+               NULL AS owner_id, NULL AS owner_type, NULL::text[] AS owner_groups
           FROM webhooks
-         WHERE tenant_id = ANY(%(tenant_ids)s) AND is_enabled
+         WHERE tenant_id = ANY(%(tenant_ids)s) AND is_enabled AND NOT is_of_subscription
+        UNION ALL
+        SELECT subscriptions.tenant_id, subscriptions.id, subscriptions.events, subscriptions.path_prefix,
+               subscriptions.secret_type, subscriptions.tags, paths, NULL, NULL, NULL, NULL
+          FROM subscriptions
+          JOIN webhooks ON webhooks.tenant_id = subscriptions.tenant_id AND webhooks.id = subscriptions.id
+         WHERE subscriptions.tenant_id = ANY(%(tenant_ids)s) AND delivery_type = 'webhook' AND is_enabled
+        UNION ALL
+        SELECT subscriptions.tenant_id, subscriptions.id, events, path_prefix, secret_type, tags, paths,
+               tenants.partner_id, owner_id, owner_type, owner_groups
+          FROM subscriptions
+          JOIN tenants ON tenants.id = subscriptions.tenant_id
+         WHERE subscriptions.tenant_id = ANY(%(tenant_ids)s) AND delivery_type = 'polling'
         """,
         tenant_ids=list(tenant_ids),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from scaivault.features.events.model import Draft, Statistics, Webhook
+from scaivault.features.events.model.webhooks import Draft, Statistics, Webhook
 from scaivault.storage.database import Session
 
 # A secret's data key is under a version of the tenant's key that is there (migration 0012).
@@ -27,13 +27,13 @@ class _Number:
     number: int
 
 
-def add_webhook(tx: Session, tenant_id: str, webhook: Webhook) -> None:
+def add_webhook(tx: Session, tenant_id: str, webhook: Webhook, *, is_of_subscription: bool = False) -> None:
     tx.run(
         """
         INSERT INTO webhooks (tenant_id, id, name, url, events, path_prefix, secret_type, tags, is_enabled, created_by,
-                              created_at, updated_at)
+                              created_at, updated_at, is_of_subscription)
         VALUES (%(tenant_id)s, %(id)s, %(name)s, %(url)s, %(events)s, %(path_prefix)s, %(secret_type)s, %(tags)s,
-                %(is_enabled)s, %(created_by)s, %(created_at)s, %(updated_at)s)
+                %(is_enabled)s, %(created_by)s, %(created_at)s, %(updated_at)s, %(is_of_subscription)s)
         """,
         tenant_id=tenant_id,
         id=webhook.id,
@@ -47,12 +47,15 @@ def add_webhook(tx: Session, tenant_id: str, webhook: Webhook) -> None:
         created_by=webhook.created_by,
         created_at=webhook.created_at,
         updated_at=webhook.updated_at,
+        is_of_subscription=is_of_subscription,
     )
 
 
 def count_webhooks(session: Session, tenant_id: str) -> int:
     row = session.one(
-        _Number, "SELECT count(*) AS number FROM webhooks WHERE tenant_id = %(tenant_id)s", tenant_id=tenant_id
+        _Number,
+        "SELECT count(*) AS number FROM webhooks WHERE tenant_id = %(tenant_id)s AND NOT is_of_subscription",
+        tenant_id=tenant_id,
     )
     return row.number if row else 0
 
@@ -68,7 +71,7 @@ def find_webhook(session: Session, tenant_id: str, webhook_id: str, now: datetim
                    AND expires_at > %(now)s) AS previous_secret_expires_at
           FROM webhooks
           JOIN webhook_lanes AS lanes ON lanes.tenant_id = webhooks.tenant_id AND lanes.webhook_id = webhooks.id
-         WHERE webhooks.tenant_id = %(tenant_id)s AND webhooks.id = %(webhook_id)s
+         WHERE webhooks.tenant_id = %(tenant_id)s AND webhooks.id = %(webhook_id)s AND NOT is_of_subscription
         """,
         tenant_id=tenant_id,
         webhook_id=webhook_id,
@@ -88,7 +91,8 @@ def list_webhooks(session: Session, tenant_id: str, after: str | None, limit: in
                    AND expires_at > %(now)s) AS previous_secret_expires_at
           FROM webhooks
           JOIN webhook_lanes AS lanes ON lanes.tenant_id = webhooks.tenant_id AND lanes.webhook_id = webhooks.id
-         WHERE webhooks.tenant_id = %(tenant_id)s AND (%(after)s::text IS NULL OR webhooks.id < %(after)s)
+         WHERE webhooks.tenant_id = %(tenant_id)s AND NOT is_of_subscription
+           AND (%(after)s::text IS NULL OR webhooks.id < %(after)s)
          ORDER BY webhooks.id DESC
          LIMIT %(limit)s
         """,

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -78,6 +78,10 @@ class Changes:
     policy_type: PolicyType | None = None
     fields: tuple[AnyField, ...] | None = None
     is_active: bool | None = None
+
+    def named(self) -> list[str]:
+        """What is to change."""
+        return [field.name for field in fields(self) if getattr(self, field.name) is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,7 +115,8 @@ class SecretPolicyService:
         with self._changing(caller, Action.SECRET_POLICY_UPDATE) as tx:
             policy = _changed(self._claim(tx, caller, policy_id, expected), changes, self._clock.now())
             store.change_policy(tx, caller.tenant_id, policy)
-            self._journal.record(tx, _entry(Action.SECRET_POLICY_UPDATE, caller, policy))
+            entry = _entry(Action.SECRET_POLICY_UPDATE, caller, policy, changes.named())
+            self._journal.record(tx, entry)
         return policy
 
     def delete(self, caller: Caller, policy_id: str, *, expected: int | None) -> None:
@@ -195,7 +196,13 @@ def _changed(policy: SecretPolicy, changes: Changes, now: datetime) -> SecretPol
     )
 
 
-def _entry(action: Action, caller: Caller, policy: SecretPolicy) -> Entry:
+def _entry(action: Action, caller: Caller, policy: SecretPolicy, changed: Sequence[str] = ()) -> Entry:
     return Entry.of(
-        action, caller, secret_policy_id=policy.id, revision=policy.revision, field_count=len(policy.fields)
+        action,
+        caller,
+        secret_policy_id=policy.id,
+        name=policy.name,
+        revision=policy.revision,
+        field_count=len(policy.fields),
+        changed=list(changed),
     )

@@ -4,12 +4,12 @@ Every rule comes to a verdict. Verdicts are ranked, and the most decisive one of
 decision: the order of rules and policies can not matter, and nothing outranks a deny.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from scaivault.features.policies.model.conditions import Condition, Context
+from scaivault.features.policies.model.conditions import ALWAYS, Condition, Context
 from scaivault.features.policies.model.policies import Policy
 from scaivault.features.policies.model.rules import Effect, Rule
 from scaivault.kernel.caller import Permission
@@ -163,13 +163,38 @@ class Territory:
         return any(glob.matches(path) for glob in self.allows) and not any(glob.matches(path) for glob in self.denies)
 
 
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Where at least one of several permissions is held."""
+
+    territories: tuple[Territory, ...]
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        return disjoint_prefixes(prefix for each in self.territories for prefix in each.prefixes)
+
+    def covers(self, path: str) -> bool:
+        return any(each.covers(path) for each in self.territories)
+
+
 def territory(bounds: Sequence[Bound], permission: Permission, context: Context) -> Territory:
     """Everything that `evaluate` asks but the path, asked once for many paths."""
+    return _territory(bounds, permission, context.now, lambda rule: rule.conditions.failed(context) is None)
+
+
+def outlook(bounds: Sequence[Bound], permission: Permission, now: datetime) -> Territory:
+    """Where the permission could be held, whatever the circumstances: in an allow, in no deny that always holds."""
+    return _territory(bounds, permission, now, lambda rule: rule.effect is not _DENY or rule.conditions == ALWAYS)
+
+
+def _territory(
+    bounds: Sequence[Bound], permission: Permission, now: datetime, applies: Callable[[Rule], bool]
+) -> Territory:
     applying: dict[Effect, list[Glob]] = {Effect.ALLOW: [], Effect.DENY: []}
     for bound in bounds:
-        if bound.policy.is_active and (bound.expires_at is None or context.now < bound.expires_at):
+        if bound.policy.is_active and (bound.expires_at is None or now < bound.expires_at):
             for rule in bound.policy.rules:
-                if rule.covers(permission) and rule.conditions.failed(context) is None:
+                if rule.covers(permission) and applies(rule):
                     applying[rule.effect].append(rule.path_pattern)
     allows, denies = (tuple(dict.fromkeys(globs)) for globs in (applying[Effect.ALLOW], applying[Effect.DENY]))
     return Territory(allows, denies, disjoint_prefixes(glob.literal_prefix for glob in allows))

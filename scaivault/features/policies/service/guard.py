@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from scaivault.features.policies.model.conditions import Context
-from scaivault.features.policies.model.evaluation import Territory, evaluate, territory
+from scaivault.features.policies.model.evaluation import AnyOf, Territory, evaluate, outlook, territory
 from scaivault.features.policies.service.views import Views
-from scaivault.kernel.caller import Caller, Permission, Role, Scope
+from scaivault.kernel.caller import Caller, Permission, Principal, Role, Scope
 from scaivault.kernel.errors import AccessDenied, Forbidden, InsufficientScope, Unavailable, VaultError
 from scaivault.kernel.events import Event, EventType
 from scaivault.kernel.journal import Action, Entry
@@ -17,6 +17,7 @@ from scaivault.storage.epochs import Epochs
 MAX_VIEWS = 4_096
 MAX_WEIGHT = 20_000
 
+KNOWING = (Permission.LIST, Permission.READ)
 SCOPES = {
     Permission.READ: Scope.SECRETS_READ,
     Permission.WRITE: Scope.SECRETS_WRITE,
@@ -28,7 +29,7 @@ SCOPES = {
 
 
 class PolicyGuard:
-    """Implements kernel.ports.Guard by the policies in the database.
+    """Implements kernel.ports.Guard and Ears by the policies in the database.
 
     `observe_violation` is told the tenant of every refusal, `on_cache` whether a caller's policies were at hand
     ("hit") or had to be loaded ("miss").
@@ -86,6 +87,16 @@ class PolicyGuard:
         if scope not in caller.principal.scopes:
             raise self._refused(caller, permission, None, InsufficientScope(required_scope=scope))
         return territory(self._views.of(caller.principal), permission, self._context(caller))
+
+    def hears(self, caller: Caller) -> AnyOf:
+        """Of which paths the caller may know that they are there, whatever his token is for."""
+        view, context = self._views.of(caller.principal), self._context(caller)
+        return AnyOf(tuple(territory(view, permission, context) for permission in KNOWING))
+
+    def might_hear(self, principal: Principal) -> AnyOf:
+        """Of which paths he may know that they are there, under some circumstances."""
+        view, now = self._views.of(principal), self._clock.now()
+        return AnyOf(tuple(outlook(view, permission, now) for permission in KNOWING))
 
     def _context(self, caller: Caller) -> Context:
         return Context(self._clock.now(), caller.origin.source_ip, caller.principal.mfa_verified_at)

@@ -148,14 +148,17 @@ class PolicyService:
         self._require_administration(caller)
         with self._changing(caller, Action.POLICY_DELETE) as tx:
             policy = self._claim(tx, caller, policy_id, expected)
-            bound = bindings.count_bindings(tx, caller.tenant_id, policy_id)
-            if bound and not force:
-                raise PolicyInUse(binding_count=bound)
+            detail = self._detail(tx, caller, policy)
+            if detail.bindings and not force:
+                raise PolicyInUse(binding_count=len(detail.bindings))
             bindings.remove_bindings(tx, caller.tenant_id, policy_id)
             policies.remove_policy(tx, caller.tenant_id, policy_id)
-            self._outbox.publish(tx, _event(EventType.POLICY_DELETED, caller, policy, bindings_removed=bound))
+            for binding in detail.bindings:
+                self._outbox.publish(tx, _binding_event(EventType.POLICY_BINDING_DELETED, caller, policy, binding))
+            removed = len(detail.bindings)
+            self._outbox.publish(tx, _event(EventType.POLICY_DELETED, caller, policy, bindings_removed=removed))
             entry = Entry.of(
-                Action.POLICY_DELETE, caller, policy_id=policy_id, revision=policy.revision, bindings_removed=bound
+                Action.POLICY_DELETE, caller, policy_id=policy_id, revision=policy.revision, bindings_removed=removed
             )
             self._journal.record(tx, entry)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, RootModel
 
-from scaivault.edge.messages import Body, Duration, Flag, Name, Page, PageReply, Reply, Text, Timestamp, Whole
+from scaivault.edge.messages import IN_DIGITS, Body, Duration, Flag, Name, Page, PageReply, Reply, Text, Timestamp
 from scaivault.features.rotation import model
 from scaivault.features.rotation.model import DEFAULT_GRACE, MOST_AT_ONCE, MOST_THRESHOLDS, MOST_WEBHOOKS
 from scaivault.kernel.durations import spell_duration
@@ -105,7 +105,7 @@ class HistoryQuery(Page):
 
 
 class DueQuery(Page):
-    within_hours: Annotated[Whole, Field(ge=0, le=24 * 366)] = 24
+    within_hours: Annotated[int, Field(ge=0, le=24 * 366), IN_DIGITS] = 24
     include_overdue: Flag = True
     policy_id: Annotated[str, Field(max_length=100)] | None = None
 
@@ -191,7 +191,7 @@ class DuePage(PageReply):
 
 
 class HistoryItem(Reply):
-    """One rotation: done, failed with as many attempts so far, or waited for. `error` is an error's code."""
+    """One rotation: done, failed with as many attempts so far, or waited for. `error_code` says why it failed."""
 
     id: str
     rotation_policy_id: str | None
@@ -200,7 +200,7 @@ class HistoryItem(Reply):
     triggered_by: Trigger
     rotated_by: str
     attempts: int
-    error: str | None
+    error_code: str | None
     due_at: Timestamp | None
     started_at: Timestamp
     completed_at: Timestamp | None
@@ -218,7 +218,7 @@ class HistoryItem(Reply):
             triggered_by=item.triggered_by,
             rotated_by=item.identity_id,
             attempts=item.attempts,
-            error=item.reason,
+            error_code=item.reason,
             due_at=item.due_at,
             started_at=item.started_at,
             completed_at=item.ended_at,

@@ -15,10 +15,10 @@ from scaivault.features.rotation.errors import (
 )
 from scaivault.features.rotation.model import MOST_POLICIES, Assignment, Changes, Draft, Item, Policy, Status
 from scaivault.features.rotation.service.upkeep import Upkeep
-from scaivault.features.rotation.store import history, schedules
+from scaivault.features.rotation.store import assignments, history
 from scaivault.features.rotation.store import policies as store
 from scaivault.features.secrets.model import Options
-from scaivault.features.secrets.service.secrets import SecretService
+from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Permission, Scope
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
@@ -41,7 +41,7 @@ class RotationPolicyService:
         journal: Journal[Session],
         guard: Guard,
         clock: Clock,
-        secrets: SecretService,
+        secrets: RenewalService,
         upkeep: Upkeep,
     ) -> None:
         self._database = database
@@ -77,7 +77,7 @@ class RotationPolicyService:
             policy = changes.of(before, self._clock.now())
             self._check_named(tx, caller, policy)
             store.change_policy(tx, caller.tenant_id, policy)
-            self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy))
+            self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
         if policy.schedule_revision != before.schedule_revision:
             self._upkeep.settle(caller.tenant_id, policy_id)
         return self.read(caller, policy_id)
@@ -99,7 +99,7 @@ class RotationPolicyService:
             _there(store.find_policy(session, caller.tenant_id, policy_id))
         self._secrets.put_under(caller, path, Options(rotation_policy_id=policy_id), Action.ROTATION_ASSIGN)
         with self._database.session() as session:
-            assignment = schedules.find_assignment(session, caller.tenant_id, path)
+            assignment = assignments.find_assignment(session, caller.tenant_id, path)
         if assignment is None or assignment.policy_id != policy_id:
             raise RotationPolicyNotFound  # deleted meanwhile, or the secret put under another
         return assignment
@@ -110,7 +110,7 @@ class RotationPolicyService:
         self._guard.require(caller, Permission.ROTATE, path)
         with self._database.session() as session:
             _there(store.find_policy(session, caller.tenant_id, policy_id))
-            assignment = schedules.find_assignment(session, caller.tenant_id, path)
+            assignment = assignments.find_assignment(session, caller.tenant_id, path)
         if assignment is None or assignment.policy_id != policy_id:
             self._journal.record_alone(
                 Entry.of(Action.ROTATION_UNASSIGN, caller, path, success=False, reason=AssignmentNotFound.code)
@@ -193,5 +193,12 @@ def _without_repeats(webhook_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(webhook_ids))
 
 
-def _entry(action: Action, caller: Caller, policy: Policy) -> Entry:
-    return Entry.of(action, caller, rotation_policy_id=policy.id, revision=policy.revision)
+def _entry(action: Action, caller: Caller, policy: Policy, changed: Sequence[str] = ()) -> Entry:
+    return Entry.of(
+        action,
+        caller,
+        rotation_policy_id=policy.id,
+        name=policy.name,
+        revision=policy.revision,
+        changed=list(changed),
+    )

@@ -12,10 +12,10 @@ from scaivault.features.rotation.errors import (
     TooManySecrets,
 )
 from scaivault.features.rotation.model import MOST_AT_ONCE, Assignment, Item, Status, Target
-from scaivault.features.rotation.store import history, policies, schedules
+from scaivault.features.rotation.store import assignments, history, policies
 from scaivault.features.secrets.errors import SecretNotFound
 from scaivault.features.secrets.model import Secret, Written
-from scaivault.features.secrets.service.secrets import SecretService
+from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Permission, Scope
 from scaivault.kernel.errors import Conflict, NotFound, VaultError
 from scaivault.kernel.ids import new_id
@@ -46,7 +46,7 @@ class RotationService:
         journal: Journal[Session],
         guard: Guard,
         clock: Clock,
-        secrets: SecretService,
+        secrets: RenewalService,
         generation: GenerationService,
         on_rotation: Callable[[str], None],
     ) -> None:
@@ -103,7 +103,7 @@ class RotationService:
         looked_at = 0
         while looked_at < MOST_LOOKED_AT:
             with self._database.session() as session:
-                rows = schedules.list_due(
+                rows = assignments.list_due(
                     session,
                     caller.tenant_id,
                     since=None if include_overdue else now,
@@ -140,7 +140,7 @@ class RotationService:
         with self._database.session() as session:
             if policies.find_policy(session, caller.tenant_id, policy_id) is None:
                 raise RotationPolicyNotFound
-            under = schedules.list_under(session, caller.tenant_id, policy_id, MOST_AT_ONCE + 1)
+            under = assignments.list_under(session, caller.tenant_id, policy_id, MOST_AT_ONCE + 1)
         if len(under) > MOST_AT_ONCE:
             raise TooManySecrets(limit=MOST_AT_ONCE)
         return [SecretPath(path) for path in under if reach.covers(path)]
@@ -150,13 +150,13 @@ class RotationService:
             if policies.find_policy(session, caller.tenant_id, policy_id) is None:
                 raise RotationPolicyNotFound
             for path in paths:
-                assignment = schedules.find_assignment(session, caller.tenant_id, path)
+                assignment = assignments.find_assignment(session, caller.tenant_id, path)
                 if assignment is None or assignment.policy_id != policy_id:
                     raise AssignmentNotFound
 
     def _target(self, caller: Caller, path: SecretPath) -> Target:
         with self._database.session() as session:
-            target = schedules.find_target(session, caller.tenant_id, path)
+            target = assignments.find_target(session, caller.tenant_id, path)
         if target is None:
             raise self._refused(caller, path, SecretNotFound())
         return target
@@ -164,11 +164,13 @@ class RotationService:
     def _rotate(self, caller: Caller, path: SecretPath, target: Target, expected_version: int | None) -> Written:
         plaintext = self._generated(caller, path, target)
 
-        def is_expected(_tx: Session, secret: Secret) -> bool:
-            secret.check_version(expected_version)
-            return True
+        def expected(_tx: Session, secrets: Sequence[Secret]) -> Sequence[str]:
+            if not secrets:
+                raise SecretNotFound  # it was deleted meanwhile
+            secrets[0].check_version(expected_version)
+            return [path]
 
-        [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, is_expected)
+        [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, expected)
         return written
 
     def _generated(self, caller: Caller, path: SecretPath, target: Target) -> Plaintext:

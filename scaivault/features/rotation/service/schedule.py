@@ -48,7 +48,6 @@ class Schedules:
         opened = None if renewal.policy_id is None else schedules.claim_open(tx, tenant_id, path)
         policy = None if opened is None else opened.policy
         until = now + (DEFAULT_GRACE if policy is None else policy.terms.grace)
-        schedules.change_readable_until(tx, tenant_id, path, renewal.new_version, until)
         item = _item(caller, renewal, policy, opened, until, now)
         if (
             opened is None
@@ -59,7 +58,9 @@ class Schedules:
         after = None
         if policy is not None:
             after = Schedule.anew(policy.terms, now, now)
-            schedules.change_rotated(tx, tenant_id, path, policy, after, now)
+            schedules.change_rotated(tx, tenant_id, renewal, policy, after, now, until)
+        else:
+            schedules.change_readable_until(tx, tenant_id, path, renewal.new_version, until)
         self._outbox.publish(tx, telling.rotated(caller, renewal, policy, until))
         next_at = None if after is None else after.due_at
         self._outbox.publish(tx, telling.completed(caller, renewal, policy, until, next_at))

@@ -15,7 +15,7 @@ from scaivault.features.rotation.model import Deed, Item, Scheduled, Status, Ste
 from scaivault.features.rotation.service import telling
 from scaivault.features.rotation.store import history, schedules
 from scaivault.features.secrets.model import Secret
-from scaivault.features.secrets.service.secrets import SecretService
+from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Origin, Principal
 from scaivault.kernel.errors import Unavailable, VaultError
 from scaivault.kernel.events import Event
@@ -78,7 +78,7 @@ class RotationScheduler:
         journal: Journal[Session],
         outbox: Outbox[Session],
         clock: Clock,
-        secrets: SecretService,
+        secrets: RenewalService,
         generation: GenerationService,
         on_rotation: Callable[[str], None],
     ) -> None:
@@ -162,12 +162,12 @@ class RotationScheduler:
             return
         taken = {secret.path: secret for secret in secrets}
 
-        def is_still_due(tx: Session, found: Secret) -> bool:
-            return self._still_due(tx, taken[found.path]) is not None
+        def still_due(tx: Session, found: Sequence[Secret]) -> set[str]:
+            return {each.path for each in self._still_due(tx, [taken[secret.path] for secret in found])}
 
         caller = _caller(secrets[0], self._clock.now())
         given = {SecretPath(path): values[path] for path in taken}
-        self._secrets.renew(caller, given, Trigger.SCHEDULE, is_still_due)
+        self._secrets.renew(caller, given, Trigger.SCHEDULE, still_due)
 
     def _generated(self, tenant_id: str, secrets: Sequence[Scheduled]) -> Mapping[str, Plaintext]:
         """A value for each. What one can not be made for has failed, and is tried again later."""
@@ -182,21 +182,23 @@ class RotationScheduler:
                 self._fail(secret, _code_of(failure))
         return values
 
-    def _still_due(self, tx: Session, secret: Scheduled) -> Scheduled | None:
-        """As it was when it was taken: nobody has written it, renewed it, paused it or taken it from its policy."""
-        found = schedules.claim_schedule(tx, secret.tenant_id, secret.path)
-        if found is None or not found.terms.is_active or found.policy_id != secret.policy_id:
-            return None
-        is_same = found.schedule.counts_from == secret.schedule.counts_from
-        return found if is_same and found.terms.due(found.schedule.counts_from) <= self._clock.now() else None
+    def _still_due(self, tx: Session, taken: Sequence[Scheduled]) -> list[Scheduled]:
+        """Those that are as they were taken: nobody has written, renewed, paused or detached them meanwhile."""
+        before = {secret.path: secret for secret in taken}
+        if not before:
+            return []
+        now = self._clock.now()
+        found = schedules.claim_schedules(tx, taken[0].tenant_id, list(before))
+        return [each for each in found if _is_still_due(each, before[each.path], now)]
 
     def _fail(self, secret: Scheduled, reason: str) -> None:
         now = self._clock.now()
         caller = _caller(secret, now)
         with self._database.transaction() as tx:
-            found = self._still_due(tx, secret)
-            if found is None:
+            still_due = self._still_due(tx, [secret])
+            if not still_due:
                 return
+            [found] = still_due
             step = after_failure(found.schedule, found.terms, now)
             schedules.change_schedules(tx, secret.tenant_id, [secret.path], [step.after])
             if found.history_id is None or not history.change_failed_again(
@@ -237,6 +239,11 @@ class RotationScheduler:
         )
         history.add_item(tx, secret.tenant_id, item)
         schedules.change_history_ids(tx, secret.tenant_id, [secret.path], [item.id])
+
+
+def _is_still_due(found: Scheduled, taken: Scheduled, now: datetime) -> bool:
+    is_same = found.policy_id == taken.policy_id and found.schedule.counts_from == taken.schedule.counts_from
+    return is_same and found.terms.is_active and found.terms.due(found.schedule.counts_from) <= now
 
 
 def _named(secret: Scheduled) -> str:

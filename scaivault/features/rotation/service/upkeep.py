@@ -3,7 +3,7 @@
 from typing import Final
 
 from scaivault.features.rotation.model import KEPT
-from scaivault.features.rotation.store import history, policies, schedules
+from scaivault.features.rotation.store import assignments, history, policies, schedules
 from scaivault.kernel.ports import Clock
 from scaivault.storage.database import Database
 
@@ -66,9 +66,9 @@ class Upkeep:
 
     def _detach(self, tenant_id: str, policy_id: str) -> int:
         with self._database.transaction() as tx:
-            paths = schedules.claim_under(tx, tenant_id, policy_id, BATCH)
+            paths = assignments.claim_under(tx, tenant_id, policy_id, BATCH)
             if paths:
                 gone = schedules.remove_schedules(tx, tenant_id, paths, policy_id)
-                schedules.change_policy_of(tx, tenant_id, gone, None)
+                assignments.change_policy_of(tx, tenant_id, gone, None)
             policies.remove_policy(tx, tenant_id, policy_id)
         return len(paths)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from scaivault.edge.messages import Body, Duration, Flag, Page, PageReply, Query, Reply, Timestamp, Whole
+from scaivault.edge.messages import IN_DIGITS, Body, Duration, Flag, Page, PageReply, Query, Reply, Timestamp
 from scaivault.features.secrets.errors import InvalidSecretType
 from scaivault.features.secrets.model import (
     MAX_METADATA_BYTES,
@@ -152,7 +152,7 @@ class BatchMetadataBody(Body):
 
 
 class ReadQuery(Query):
-    version: Annotated[Whole, Field(ge=1, le=2**31 - 1)] | None = None
+    version: Annotated[int, Field(ge=1, le=2**31 - 1), IN_DIGITS] | None = None
 
 
 class DeleteQuery(Query):

@@ -12,6 +12,7 @@ from scaivault.features.secrets.store.secrets import (
     change_last_accessed,
     change_secret,
     claim_secret,
+    claim_secrets,
     find_secret,
     remove_secret,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "change_wrapped_keys",
     "claim_due_notices",
     "claim_secret",
+    "claim_secrets",
     "claim_versions_before",
     "count_versions_before",
     "find_secret",

@@ -49,6 +49,22 @@ def claim_secret(tx: Session, tenant_id: str, path: str) -> Secret | None:
     )
 
 
+def claim_secrets(tx: Session, tenant_id: str, paths: Sequence[str]) -> list[Secret]:
+    """Those of these secrets that there are, and no other writer of them; locked in the order of their paths."""
+    return tx.many(
+        Secret,
+        f"""
+        SELECT {COLUMNS}
+          FROM secrets
+         WHERE tenant_id = %(tenant_id)s AND path = ANY(%(paths)s)
+         ORDER BY path
+           FOR NO KEY UPDATE
+        """,
+        tenant_id=tenant_id,
+        paths=list(paths),
+    )
+
+
 def add_secret(tx: Session, tenant_id: str, secret: Secret) -> bool:
     """False if another writer made it first."""
     return bool(

@@ -5,6 +5,9 @@ from tools.monitoring.rules.model import Alert, Panel, Seen, Severity, silent
 ERRORS, SLOW = Panel("scaivault-overview", "Error budget"), Panel("scaivault-overview", "Latency budget")
 
 
+_SECONDS = {"1h": "3600", "6h": "21600", "3d": "259200"}
+
+
 def _requests(status: str, values: str) -> dict[str, str]:
     labels = 'job="scaivault",instance="vault-0:9464",method="GET",path_category="secrets"'
     return {f'scaivault_requests_total{{{labels},status="{status}"}}': values}
@@ -22,9 +25,7 @@ def _errors(name: str, severity: Severity, burn: str, windows: tuple[str, str], 
         severity,
         f"scaivault:scaivault_request_errors:ratio_rate{long} > <{burn}> * <error_budget>\n"
         f"and scaivault:scaivault_request_errors:ratio_rate{short} > <{burn}> * <error_budget>\n"
-        f"and sum without (instance, pod, method, status, path_category)"
-        f' (increase(scaivault_requests_total{{job="scaivault",path_category!~"system|unmatched",status=~"5.."}}[{long}]))'
-        " >= <fewest_errors>",
+        f"and scaivault:scaivault_request_errors:rate{long} * {_SECONDS[long]} >= <fewest_errors>",
         "1m",
         "{{ $value | humanizePercentage }} of requests fail",
         f"{{{{ $value | humanizePercentage }}}} of the requests of the last {long} were answered 5xx, where <error_budget%> are allowed: "
@@ -52,7 +53,6 @@ def _slow(name: str, severity: Severity, burn: str, windows: tuple[str, str], *s
     )
 
 
-_SECONDS = {"1h": "3600", "6h": "21600"}
 FINE = _requests("200", "0+3000x600")
 
 ALERTS = (

@@ -1,4 +1,4 @@
-"""What is told to whom, and the rules about it that need no I/O."""
+"""What happened, who is told of it, and how a delivery goes on."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ from random import SystemRandom
 from typing import Final
 
 from scaivault.kernel.events import Event, Fact
+from scaivault.kernel.globs import Glob
 
 MOST_WEBHOOKS: Final = 100
 KEPT: Final = timedelta(days=7)
@@ -50,6 +51,7 @@ class Interest:
     path_prefix: str
     secret_type: str | None
     tags: Sequence[str]
+    paths: Sequence[Glob] = ()
 
     def covers(self, event_type: str, path: str | None, secret_type: str | None, tags: frozenset[str]) -> bool:
         """Whether an event is meant. A filter on secrets lets through only what is about one; of `tags` one will do."""
@@ -58,6 +60,7 @@ class Interest:
             and (not self.path_prefix or (path is not None and path.startswith(self.path_prefix)))
             and (self.secret_type is None or secret_type == self.secret_type)
             and (not self.tags or not tags.isdisjoint(self.tags))
+            and (not self.paths or (path is not None and any(glob.matches(path) for glob in self.paths)))
         )
 
 
@@ -234,7 +237,7 @@ def envelope(event_id: str, event: Event, now: datetime) -> str:
     told: dict[str, object] = {
         "event_id": event_id,
         "event_type": event.kind.value,
-        "timestamp": _timestamp(now),
+        "timestamp": timestamp(now),
         "tenant_id": principal.tenant_id,
         "partner_id": principal.partner_id,
         "identity_id": principal.identity_id,
@@ -247,8 +250,9 @@ def envelope(event_id: str, event: Event, now: datetime) -> str:
 
 
 def _plain(data: Mapping[str, Fact]) -> dict[str, object]:
-    return {name: _timestamp(fact) if isinstance(fact, datetime) else fact for name, fact in data.items()}
+    return {name: timestamp(fact) if isinstance(fact, datetime) else fact for name, fact in data.items()}
 
 
-def _timestamp(instant: datetime) -> str:
+def timestamp(instant: datetime) -> str:
+    """An instant as envelopes spell it."""
     return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
