@@ -45,9 +45,13 @@ def _serve(port, delay_seconds, whom):
 
 
 async def _listen(port, delay_seconds, whom):
+    """Until nobody is there any more who started it."""
     server = await asyncio.start_server(partial(_meet, port, delay_seconds), "127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    orphaned = loop.create_future()
+    loop.add_reader(multiprocessing.parent_process().sentinel, orphaned.set_result, None)
     whom.send(server.sockets[0].getsockname()[1])
-    await server.serve_forever()
+    await orphaned
 
 
 async def _meet(port, delay_seconds, reader, writer):
