@@ -8,7 +8,7 @@ DEBIAN := prometheus prometheus-alertmanager
 INPUTS := constraints.txt setup.cfg pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help run test tools check test-fast bench openapi docs
+.PHONY: help run test tools check test-fast drill bench openapi docs
 
 help: ## Show this list
 	@echo "make TARGET, where TARGET is one of:"
@@ -41,6 +41,9 @@ check: $(VENV)/for-test ## Read the code: ruff, mypy --strict, import contracts
 
 test-fast: $(VENV)/for-test ## The tests that start no servers
 	@$(BIN)/pytest tests/unit
+
+drill: $(VENV)/for-test tools ## Inject every fault that an alert is for, see it told and over; writes docs/operations/drills.md
+	@$(BIN)/python -m tests.drills
 
 bench: $(VENV)/for-test ## Measure the product against its floor, side by side
 	@$(BIN)/python -m tests.bench

@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 20
@@ -88,13 +89,26 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
 
-    def await_true(self, check, seconds=PATIENCE_SECONDS):
-        """Wait until `check` of what was received holds; what it was then."""
+    @contextmanager
+    def behaving(self, behave):
+        """Answer in this way, and then as before."""
+        before, self.behave = self.behave, behave
+        try:
+            yield
+        finally:
+            self.behave = before
+
+    def wait(self, check, seconds=PATIENCE_SECONDS):
+        """Wait until `check` of what was received holds; whether it did in time."""
         with self._news:
-            assert self._news.wait_for(lambda: check(self.received), seconds), [
-                (each.headers.get("x-scaivault-event-type"), each.is_genuine) for each in self.received[-20:]
-            ]
-            return list(self.received)
+            return self._news.wait_for(lambda: check(self.received), seconds)
+
+    def await_true(self, check, seconds=PATIENCE_SECONDS):
+        """The same, and it must; what was received by then."""
+        assert self.wait(check, seconds), [
+            (each.headers.get("x-scaivault-event-type"), each.is_genuine) for each in self.received[-20:]
+        ]
+        return list(self.received)
 
     def await_count(self, count, seconds=PATIENCE_SECONDS):
         return self.await_true(lambda received: len(received) >= count, seconds)

@@ -49,9 +49,13 @@ class RedisCalls:
     """
 
     def __init__(self, url: str, connections: int, observe: Callable[[float], None], on_call: OnCall = unheard) -> None:
-        # The pool is only used as a factory: its own bookkeeping costs more than the call.
+        # The pool is only used as a factory: its own bookkeeping costs more than the call. It makes no more than so many
+        # in its life, lost ones and vain attempts included, and by default 100: an outage of a minute.
         self._factory = ConnectionPool.from_url(
-            url, protocol=2, maint_notifications_config=MaintNotificationsConfig(enabled=False)
+            url,
+            protocol=2,
+            max_connections=sys.maxsize,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         # After the URL, which could say otherwise.
         self._factory.connection_kwargs |= {

@@ -1,56 +1,22 @@
 """A real Prometheus scrapes a real `make run`, by the README's configuration, and has every series there is."""
 
-import os
 import re
-import shutil
-import signal
 from contextlib import closing
 
 import pytest
 import requests
 
-from scaivault.dev import processes
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.series import Kind, Scope
-from tests.deploy.test_dev_supervisor import CHECKOUT, READY, Dev, free_ports, free_ports_of_dev
+from tests.deploy.test_dev_supervisor import CHECKOUT, READY, Dev, free_ports_of_dev
 from tests.faults.test_dependencies import await_true
+from tests.prometheus import Prometheus
 from tests.receiver import Receiver
 
 README = CHECKOUT / "README.md"
-PROGRAM = CHECKOUT / ".venv" / "debian" / "usr" / "bin" / "prometheus"
 HERE = [series for series in CATALOGUE if series.is_here]
 PATIENCE_SECONDS = 60
 SECRET = "a-secret-that-only-the-receiver-knows"
-
-
-class Prometheus:
-    def __init__(self, folder, configuration):
-        file = folder / "prometheus.yml"
-        file.write_text(configuration)
-        self.port = free_ports(1)[0]
-        program = str(PROGRAM) if PROGRAM.exists() else shutil.which("prometheus")
-        assert program, "Prometheus is missing: run `make tools`, or apt-get install prometheus"
-        self.process = processes.spawn(
-            [
-                *(program, f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"),
-                *(f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=warn"),
-            ],
-            folder / "prometheus.log",
-            {"PATH": os.defpath},
-        )
-
-    def get(self, path, **query):
-        try:
-            return requests.get(f"http://127.0.0.1:{self.port}/api/v1/{path}", query, timeout=10).json()["data"]
-        except requests.ConnectionError:
-            return None
-
-    def targets(self):
-        return (self.get("targets", state="active") or {"activeTargets": []})["activeTargets"]
-
-    def value(self, query):
-        found = self.get("query", query=query)["result"]
-        return float(found[0]["value"][1]) if found else None
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +48,7 @@ def prometheus(dev, tmp_path_factory):
         await_true(lambda: len(prometheus.targets()) == 3)
         yield prometheus
     finally:
-        processes.stop(prometheus.process, signal.SIGTERM, 10)
+        prometheus.close()
 
 
 def use(env, hook_url):

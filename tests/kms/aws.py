@@ -9,7 +9,7 @@ from functools import cached_property
 
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
 REGION = "eu-central-1"
@@ -18,10 +18,14 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": "plante
 
 @dataclass
 class Server:
-    """`next_answers` are given before moto is asked, oldest first; while `down`, every answer is a server failure."""
+    """`next_answers` are given before moto is asked, oldest first; while `down`, every answer is a server failure.
+
+    While `throttled`, keys can be asked about and not be used.
+    """
 
     url: str = ""
     down: bool = False
+    throttled: bool = False
     next_answers: deque = field(default_factory=deque)
     seen: list = field(default_factory=list)
 
@@ -65,6 +69,8 @@ class _FaithfulKms:
     def _answer(self, request, operation):
         if self._server.down:
             return _json(500, json.dumps({"__type": "KMSInternalException"}))
+        if self._server.throttled and operation in {"Encrypt", "Decrypt", "Sign"}:
+            return _json(400, json.dumps({"__type": "ThrottlingException"}))
         if self._server.next_answers and operation in {"Encrypt", "Decrypt", "Sign", "DescribeKey"}:
             return _json(*self._server.next_answers.popleft())
         answer = Response.from_app(self._moto, request.environ)
@@ -79,10 +85,15 @@ def _json(status, text):
     return Response(text, status, content_type="application/x-amz-json-1.1")
 
 
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_arguments):
+        """No line a request."""
+
+
 def start():
     """A running server and how to stop it."""
     server = Server()
-    http = make_server("127.0.0.1", 0, _FaithfulKms(server), threaded=True)
+    http = make_server("127.0.0.1", 0, _FaithfulKms(server), threaded=True, request_handler=_Quiet)
     server.url = f"http://127.0.0.1:{http.server_port}"
     thread = threading.Thread(target=http.serve_forever, name="moto")
     thread.start()

@@ -167,6 +167,23 @@ def test_one_that_is_gone_is_known_at_once_and_found_when_it_is_back(tmp_path):
     server.stop()
 
 
+def test_no_outage_is_too_long_to_come_back_from(tmp_path):
+    """A pool of the library's makes 100 connections in its life, if it is not told otherwise; vain attempts count."""
+    folder = tmp_path / "valkey"
+    server = valkey.start(folder, tmp_path / "log")
+    calls = RedisCalls(server.url(), 2, lambda _seconds: None)
+    calls.open()
+    server.stop()
+    fails(calls)
+    for _ in range(200):
+        calls.mend()
+    server = valkey.start(folder, tmp_path / "log")
+    calls.mend()
+    assert echo(calls) == 7
+    calls.close()
+    server.stop()
+
+
 def test_one_that_accepts_and_says_nothing_is_no_redis():
     with socket.create_server(("127.0.0.1", 0)) as mute:
         calls = RedisCalls(f"redis://127.0.0.1:{mute.getsockname()[1]}/0", 4, lambda _seconds: None)
