@@ -124,9 +124,10 @@ class BoundedThreadWorker(DrainingThreadWorker):
         self._reading[conn] = time.monotonic() + REQUEST_SECONDS
         self._serving.conn = conn
         _limit_silence(conn.sock, SILENCE_SECONDS)
+        if not _has_come_whole(req):
+            req.force_close()  # nobody may read it to its end, and the answer has to say that the connection ends
         try:
-            # A body that was not read to its end is not waited for either: the connection ends.
-            return super().handle_request(req, conn) and not getattr(req.body.reader, "length", 0)
+            return super().handle_request(req, conn) and _is_read_to_its_end(req)
         finally:
             _limit_silence(conn.sock, 0)
 
@@ -211,6 +212,21 @@ def _missing_bytes(head: bytes, available: int) -> int:
     if length is None or b"\r\nexpect:" in fields or int(length[1]) > MOST_BODY_BYTES:
         return 0
     return max(0, end + len(_END_OF_HEAD) + int(length[1]) - available)
+
+
+def _has_come_whole(req: Any) -> bool:  # noqa: ANN401 - gunicorn's own
+    """Whether reading the body keeps nobody waiting: it was waited for before a thread was lent (chunks were not)."""
+    length = getattr(req.body.reader, "length", 0)
+    return length <= MOST_BODY_BYTES and "EXPECT" not in {name for name, _ in req.headers}
+
+
+def _is_read_to_its_end(req: Any) -> bool:  # noqa: ANN401 - gunicorn's own
+    """What the answer did not need of the body goes out of the way of the next request; False if it does not come."""
+    try:
+        req.body.read()
+    except OSError:
+        return False
+    return True
 
 
 def _has_read_ahead(conn: TConn) -> bool:

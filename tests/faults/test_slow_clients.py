@@ -117,6 +117,32 @@ def test_a_request_that_comes_in_pieces_is_served_when_it_is_there(port, size):
 
 
 @pytest.mark.parametrize(
+    ("asked", "size", "is_kept"),
+    [
+        (b"POST /v1/nope", 2_000, True),
+        (b"PUT /v1/auth/whoami", 200_000, True),
+        (b"PUT /v1/secrets/a", 1_500_000, True),
+        (b"PUT /v1/secrets/a", 3_000_000, False),
+    ],
+)
+def test_after_an_answer_that_needed_no_body_the_connection_is_what_the_answer_says(port, asked, size, is_kept):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(asked + b" HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        with contextlib.suppress(OSError):  # who refuses a body unread may hang up on it
+            client.sendall(b" " * size)
+        answer = http.client.HTTPResponse(client)
+        answer.begin()
+        answer.read()
+        assert answer.status >= 400
+        assert (answer.headers["Connection"] == "keep-alive") == is_kept
+        if is_kept:
+            client.sendall(b"GET /v1/health HTTP/1.1\r\nHost: x\r\n\r\n")
+            following = http.client.HTTPResponse(client)
+            following.begin()
+            assert following.status == 200
+
+
+@pytest.mark.parametrize(
     "said",
     [
         b"GET /\xff HTTP/1.1\r\n\r\n",
