@@ -1,8 +1,9 @@
 """What a process tells of itself: health, readiness, details, metrics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Protocol
 
 from scaivault.bootstrap.base import REVISION, VERSION, Base
 from scaivault.crypto.envelope import Envelope
@@ -14,11 +15,12 @@ from scaivault.edge.metrics import ClusterSeries
 from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit.service import has_next_month
 from scaivault.features.directory.service.syncs import count_queued
-from scaivault.features.events.stats import find_queue
+from scaivault.features.events import stats as deliveries
+from scaivault.features.rotation import stats as rotations
 from scaivault.observability.exposition import append
 from scaivault.settings import Settings
 from scaivault.storage.blackboard import Blackboard
-from scaivault.storage.database import Database
+from scaivault.storage.database import Database, Session
 from scaivault.storage.probe import DatabaseProbe
 from scaivault.storage.redis import RedisProbe
 from scaivault.storage.standing import standing
@@ -58,7 +60,8 @@ def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> S
         has_next_month=partial(has_next_month, base.aside),
         migrations=partial(standing, base.aside),
         queued_syncs=partial(count_queued, base.aside),
-        queued_deliveries=partial(_count_deliveries, base.aside),
+        due_deliveries=partial(_count_due, base.aside, deliveries.find_queue),
+        due_rotations=partial(_count_due, base.aside, rotations.find_queue),
         workers=instruments.workers,
         background_workers=partial(_background_workers, base),
         exporter_last_seen=cluster.last_seen,
@@ -91,7 +94,12 @@ def gauge_pool(base: Base) -> None:
     base.instruments.set_pool(base.database.size, base.database.available)
 
 
-def _count_deliveries(database: Database) -> int:
+class _Queue(Protocol):
+    @property
+    def depth(self) -> int: ...
+
+
+def _count_due(database: Database, find_queue: Callable[[Session], _Queue]) -> int:
     with database.session() as session:
         return find_queue(session).depth
 

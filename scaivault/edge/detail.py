@@ -103,6 +103,7 @@ class Queues(Part):
 
     directory_syncs: int | None = None
     webhook_deliveries: int | None = None
+    rotations: int | None = None
 
 
 class Audit(Part):
@@ -158,7 +159,8 @@ class Facts:
     has_next_month: Callable[[], bool]
     migrations: Callable[[], tuple[int, int]]
     queued_syncs: Callable[[], int]
-    queued_deliveries: Callable[[], int]
+    due_deliveries: Callable[[], int]
+    due_rotations: Callable[[], int]
     workers: Callable[[], Mapping[str, int]]
     background_workers: Callable[[], Seen]
     exporter_last_seen: Callable[[], datetime | None]
@@ -249,7 +251,11 @@ class Detail:
 
     def _ask_queues(self) -> Queues:
         facts = self._facts
-        return Queues(directory_syncs=facts.queued_syncs(), webhook_deliveries=facts.queued_deliveries())
+        return Queues(
+            directory_syncs=facts.queued_syncs(),
+            webhook_deliveries=facts.due_deliveries(),
+            rotations=facts.due_rotations(),
+        )
 
     def _ask_background_workers(self) -> BackgroundWorkers:
         seen = self._facts.background_workers()

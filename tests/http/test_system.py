@@ -225,7 +225,7 @@ class TestDetail:
         ada.write("app/appended")
         detail = ada.get(DETAILED).json
         assert detail["migrations"] == {"status": "ok", "applied": len(MIGRATION_FILES), "pending": 0}
-        assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0}
+        assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0, "rotations": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
         assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "metrics", "audit_months"}
