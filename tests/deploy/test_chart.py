@@ -133,6 +133,31 @@ def test_the_migration_needs_nothing_of_the_release(rendered):
                 assert int(hook["helm.sh/hook-weight"]) < int(job["metadata"]["annotations"]["helm.sh/hook-weight"])
 
 
+def test_the_migration_has_what_others_need_to_reach_the_database():
+    """Or a hook fails where PostgreSQL is known by a private CA, or by what an init container of the operator's brings."""
+    pods = Rendered(example("everything")).pods()
+    migration, api = pods["migration"]["spec"], pods["api"]["spec"]
+    for mount in ("database-ca", "extra"):
+        assert mounted(migration["containers"][0])[mount] == mounted(api["containers"][0])[mount]
+    assert migration["initContainers"] == [each for each in api["initContainers"] if each["name"] == "wait"]
+    assert {"nodeSelector", "tolerations", "affinity", "priorityClassName"} <= migration.keys()
+
+
+def test_who_asks_a_server_knows_its_ca_and_nobody_else():
+    containers = Rendered(example("everything")).containers()
+    known = {name: {each for each in mounted(one) if each.endswith("-ca")} for name, one in containers.items()}
+    assert known == {
+        "api": {"database-ca", "redis-ca", "otlp-ca"},
+        "worker": {"database-ca", "redis-ca", "otlp-ca"},
+        "exporter": {"database-ca", "redis-ca"},
+        "migration": {"database-ca"},
+    }
+
+
+def mounted(container):
+    return {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
+
+
 def test_the_exporter_is_not_shown_the_vaults_login_if_it_has_its_own():
     assert "EXPORTER_DATABASE_URL_FILE" in environ(Rendered(example("production")).containers()["exporter"])
     pod = Rendered(example("production")).pods()["api"]

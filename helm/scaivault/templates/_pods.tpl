@@ -33,18 +33,23 @@ topologySpreadConstraints:
         {{- include "scaivault.selector" $ | nindent 8 }}
     matchLabelKeys: [pod-template-hash]
   {{- end }}
-{{- with .values.priorityClassName }}
+{{- include "scaivault.nodes" .values }}
+{{- end -}}
+
+{{- /* What nodes a pod may be on, by the values of its component. */ -}}
+{{- define "scaivault.nodes" -}}
+{{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .values.nodeSelector }}
+{{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.tolerations }}
+{{- with .tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.affinity }}
+{{- with .affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}

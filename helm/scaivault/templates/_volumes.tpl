@@ -35,6 +35,32 @@
     sizeLimit: {{ .size }}
 {{- end -}}
 
+{{- /* What a server proves itself with, by (volume, ca). */ -}}
+{{- define "scaivault.volume.ca" -}}
+{{- if .ca.existingConfigMap }}
+- name: {{ .volume }}
+  configMap:
+    name: {{ .ca.existingConfigMap }}
+    items:
+      - key: {{ .ca.key }}
+        path: ca.crt
+{{- end }}
+{{- end -}}
+
+{{- define "scaivault.mount.ca" -}}
+{{- if .ca.existingConfigMap }}
+- name: {{ .volume }}
+  mountPath: /etc/scaivault/{{ .volume }}
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{- define "scaivault.volume.tmp" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- end -}}
+
 {{- /* Pairs of a folder's name and the root key that it is about. */ -}}
 {{- define "scaivault.rootKeys" -}}
 {{- toYaml (dict "kms" .Values.kms "previous-kms" .Values.previousKms) -}}
@@ -57,26 +83,27 @@
 {{- if include "scaivault.hasLocalKey" . }}
 {{ include "scaivault.volume.memory" (dict "volume" "keys" "size" "1Mi") }}
 {{- end }}
-{{- with .Values.otlpCa }}
-{{- if .existingConfigMap }}
-- name: otlp-ca
-  configMap:
-    name: {{ .existingConfigMap }}
-    items:
-      - key: {{ .key }}
-        path: ca.crt
-{{- end }}
+{{- range $volume, $ca := dict "database-ca" .Values.databaseCa "redis-ca" .Values.redisCa "otlp-ca" .Values.otlpCa }}
+{{- include "scaivault.volume.ca" (dict "volume" $volume "ca" $ca) }}
 {{- end }}
 {{ include "scaivault.volume.memory" (dict "volume" "metrics" "size" (printf "%dMi" (mul 8 (int64 .Values.config.WEB_CONCURRENCY)))) }}
-- name: tmp
-  emptyDir:
-    sizeLimit: 64Mi
+{{ include "scaivault.volume.tmp" . }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{- /* What opens the root key; the exporter has this too, by root. */ -}}
+{{- /* What every container may have, the migration's too, by root. */ -}}
+{{- define "scaivault.mounts.all" -}}
+{{- include "scaivault.mount.ca" (dict "volume" "database-ca" "ca" .Values.databaseCa) }}
+- name: tmp
+  mountPath: /tmp
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- /* What opens the root key and leads to the databases; the exporter has this too, by root. */ -}}
 {{- define "scaivault.mounts.kms" -}}
 {{- if include "scaivault.hasLocalKey" . }}
 - name: keys
@@ -90,11 +117,8 @@
   readOnly: true
 {{- end }}
 {{- end }}
-- name: tmp
-  mountPath: /tmp
-{{- with .Values.extraVolumeMounts }}
-{{ toYaml . }}
-{{- end }}
+{{- include "scaivault.mount.ca" (dict "volume" "redis-ca" "ca" .Values.redisCa) }}
+{{- include "scaivault.mounts.all" . }}
 {{- end -}}
 
 {{- define "scaivault.mounts" -}}
@@ -103,11 +127,7 @@
   readOnly: true
 - name: metrics
   mountPath: /run/scaivault/metrics
-{{- if .Values.otlpCa.existingConfigMap }}
-- name: otlp-ca
-  mountPath: /etc/scaivault/otlp-ca
-  readOnly: true
-{{- end }}
+{{- include "scaivault.mount.ca" (dict "volume" "otlp-ca" "ca" .Values.otlpCa) }}
 {{- include "scaivault.mounts.kms" . }}
 {{- end -}}
 
