@@ -9,7 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import (
     BaseModel,
@@ -46,6 +46,8 @@ _KEY_ARN: Final = re.compile(r"arn:aws[a-z-]*:kms:([a-z0-9-]+):[0-9]{12}:key/[A-
 _OTLP_HEADER: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+.^_`|~-]+=(?:[!#$&-+\--:<-\[\]-~ ]|%(?:[2-6][0-9A-Fa-f]|7[0-9A-Ea-e]))*", re.ASCII
 )
+# A name, whatever its script, or an address; `https://.` and `https://%20` parse, and lead nowhere.
+_WEB_HOST: Final = re.compile(r"[\w:][\w.:-]*")
 HIGHEST_PORT: Final = 65_535
 SHORTEST_SYNC_INTERVAL: Final = timedelta(minutes=1)
 DIRECTORY: Final = ("SCAIKEY_URL", "SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET")
@@ -110,7 +112,7 @@ def _url(*schemes: str) -> BeforeValidator:
         try:
             parts = urlsplit(text)
             sound = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-            sound = sound and not (is_web and "@" in parts.netloc)  # these URLs are shown and logged
+            sound = sound and not (is_web and _misleads(text, parts))
         except ValueError:  # its text quotes the URL
             sound = False
         if not sound:
@@ -118,6 +120,11 @@ def _url(*schemes: str) -> BeforeValidator:
         return text.rstrip("/") if is_web else text
 
     return BeforeValidator(check)
+
+
+def _misleads(text: str, parts: SplitResult) -> bool:
+    """Whether a URL shows who signs in, which is then logged too, or names a host that can not be one."""
+    return "@" in parts.netloc or not _WEB_HOST.fullmatch(parts.hostname or "") or any(map(str.isspace, text))
 
 
 def _networks(text: object) -> object:
