@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+from scaivault.kernel import durations
 from scaivault.settings import RATE_LIMIT_PREFIX, SECRETS, Settings, variables
 
 CHECKOUT: Final = Path(__file__).parents[1]
@@ -36,6 +37,13 @@ NOT_IN_CONFIG: Final[Mapping[str, str]] = {
     "OTEL_EXPORTER_OTLP_CERTIFICATE": "otlpCa",
     "METRICS_DIR": "nothing: it is a volume of the pod's own",
 }
+
+# As far as a pattern can say it: that no bit is set behind the prefix, the server sees.
+BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+NETWORK: Final = (
+    rf"({BYTE}([.]{BYTE}){{3}}(/(3[0-2]|[12]?[0-9]))?"
+    "|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +85,10 @@ def _property(field: FieldInfo) -> dict[str, Any]:
     annotation: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
     whole = TypeAdapter(annotation).json_schema()
     told: dict[str, Any] = next((each for each in whole.get("anyOf", []) if each["type"] != "null"), whole)
-    if told["type"] == "array" or "format" in told:  # networks and durations, which the server reads
-        return {"type": "string"}
+    if told["type"] == "array":
+        return {"type": "string", "pattern": f"^({NETWORK}( *, *{NETWORK})*)?$"}
+    if told.get("format") == "duration":
+        return {"type": "string", "pattern": f"^({durations.FORM.pattern})?$"}
     return {key: value for key, value in told.items() if key not in {"description", "title"}}
 
 

@@ -2,17 +2,18 @@
 
 import re
 from datetime import timedelta
+from typing import Final
 
 from scaivault.kernel.errors import InvalidDuration
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_FORM = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
+FORM: Final = re.compile(r"([0-9]{1,9})([smhd])", re.ASCII)
 LONGEST = timedelta(days=36_500)
 
 
 def parse_duration(text: str) -> timedelta:
     """'90d' → 90 days. At least a second, at most a hundred years; anything else is InvalidDuration."""
-    match = _FORM.fullmatch(text)
+    match = FORM.fullmatch(text)
     if match is None:
         raise InvalidDuration
     duration = timedelta(seconds=int(match[1]) * _UNIT_SECONDS[match[2]])

@@ -1,9 +1,15 @@
 """Values that make no sense are refused, each by its name, before anything is installed."""
 
+import re
+from ipaddress import ip_network
+
 import helm_python as helm
 import pytest
+from hypothesis import given
+from hypothesis.strategies import ip_addresses, one_of
 
 from tests.deploy.charts import CHART, Rendered, example, merged
+from tools import chart as generated
 
 ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ELSEWHERE = ARN.replace("eu-central-1", "us-east-1")
@@ -39,6 +45,21 @@ NONSENSE = [
     ({"service": {"type": "Headless"}}, "/service/type"),
     ({"monitoring": {"podMonitors": {"interval": "often"}}}, "interval"),
     ({"networkPolicy": {"ingress": {"monitoring": [{"namespace": "monitoring"}]}}}, "monitoring"),
+    ({"config": {"EGRESS_ALLOW": "not-a-net"}}, "EGRESS_ALLOW"),
+    ({"config": {"TRUSTED_PROXIES": "zzz"}}, "TRUSTED_PROXIES"),
+    ({"config": {"TRUSTED_PROXIES": "10.0.0.0/33"}}, "TRUSTED_PROXIES"),
+    ({"config": {"TRUSTED_PROXIES": "10.0.0.0/8 10.1.0.0/16"}}, "TRUSTED_PROXIES"),
+    ({"config": {"IDENTITY_SYNC_INTERVAL": "7 parsecs"}}, "IDENTITY_SYNC_INTERVAL"),
+    ({"config": {"BASE_URL": "http://"}}, "config.BASE_URL must begin with"),
+    ({"config": {"BASE_URL": "https:///v"}}, "config.BASE_URL must begin with"),
+    ({"config": {"BASE_URL": "https://vault:99999"}}, "config.BASE_URL must begin with"),
+    ({"config": {"BASE_URL": "https://vault example.com"}}, "config.BASE_URL must begin with"),
+    ({"monitoring": {"podMonitors": {"scrapeTimeout": "5 s"}}}, "scrapeTimeout"),
+    ({"api": {"resources": {"limits": {"memory": "1 GB"}}}}, "memory"),
+    ({"worker": {"podDisruptionBudget": {"maxUnavailable": "00%"}}}, "maxUnavailable"),
+    ({"worker": {"podDisruptionBudget": {"minAvailable": "101%"}}}, "minAvailable"),
+    ({"extraVolumes": [{"emptyDir": {}}]}, "extraVolumes"),
+    ({"extraVolumeMounts": [{"name": "x"}]}, "mountPath"),
     # taken away, where the chart counts on it
     ({"config": {"SHUTDOWN_SECONDS": None}}, "SHUTDOWN_SECONDS"),
     ({"api": {"replicas": None}}, "replicas"),
@@ -84,6 +105,61 @@ NONSENSE = [
         {"worker": {"podDisruptionBudget": {"maxUnavailable": 0}}},
         "worker.podDisruptionBudget.maxUnavailable must not be 0",
     ),
+    ({"worker": {"podDisruptionBudget": {"maxUnavailable": "0%"}}}, "worker.podDisruptionBudget.maxUnavailable"),
+    ({"api": {"podDisruptionBudget": {"minAvailable": "100%"}}}, "api.podDisruptionBudget.minAvailable must be below"),
+    ({"api": {"podDisruptionBudget": {"minAvailable": "51%"}}}, "api.podDisruptionBudget.minAvailable must be below"),
+    (
+        {"worker": {"replicas": 1, "podDisruptionBudget": {"minAvailable": "50%"}}},
+        "worker.podDisruptionBudget.minAvailable must be below",
+    ),
+    (
+        {"api": {"autoscaling": {"enabled": True, "minReplicas": 1}, "podDisruptionBudget": {"minAvailable": 1}}},
+        "api.podDisruptionBudget.minAvailable must be below",
+    ),
+    ({"monitoring": {"podMonitors": {"interval": "5s"}}}, "monitoring.podMonitors.scrapeTimeout is above"),
+    ({"monitoring": {"podMonitors": {"interval": "900ms", "scrapeTimeout": "1s"}}}, "scrapeTimeout is above"),
+    ({"monitoring": {"podMonitors": {"scrapeTimeout": "0s"}}}, "must not be 0"),
+    ({"api": {"resources": {"requests": {"memory": "1025Mi"}}}}, "api.resources.requests.memory is above"),
+    (
+        {"worker": {"resources": {"requests": {"cpu": 1}, "limits": {"cpu": "999m"}}}},
+        "worker.resources.requests.cpu is above",
+    ),
+    ({"exporter": {"resources": {"limits": {"memory": "100M"}}}}, "exporter.resources.requests.memory is above"),
+    ({"migration": {"resources": {"limits": {"memory": 1000}}}}, "migration.resources.requests.memory is above"),
+    (
+        {
+            "config": {"WEB_CONCURRENCY": 32},
+            "api": {"resources": {"requests": {"memory": "256Mi"}, "limits": {"memory": "300Mi"}}},
+        },
+        "api.resources.limits.memory is less than config.WEB_CONCURRENCY processes need",
+    ),
+    ({"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, "extraVolumes: tmp is the name"),
+    ({"extraVolumes": [{"name": "keys", "emptyDir": {}}]}, "extraVolumes: keys is the name"),
+    ({"extraVolumes": [{"name": "tls", "emptyDir": {}}]}, "extraVolumes: tls is the name"),
+    ({"extraVolumes": [{"name": "mine"}, {"name": "mine"}]}, "extraVolumes: mine is the name"),
+    ({"extraVolumeMounts": [{"name": "mine", "mountPath": "/x"}]}, "extraVolumeMounts: mine is not among"),
+    (
+        {
+            "kms": {
+                "provider": "aws",
+                "local": {"existingSecret": ""},
+                "aws": {"keyId": ARN, "endpointUrl": "http://kms.example.com"},
+            }
+        },
+        "kms.aws.endpointUrl must begin with https:// in production",
+    ),
+    ({"config": {"SCAIKEY_URL": "http://scaikey.example.com"}}, "config.SCAIKEY_URL must begin with https://"),
+    ({"config": {"SCAIKEY_URL": "http://127.0.0.1.example.com"}}, "config.SCAIKEY_URL must begin with https://"),
+    ({"config": {"IDENTITY_SYNC_INTERVAL": "59s"}}, "config.IDENTITY_SYNC_INTERVAL must be at least 1m"),
+    ({"config": {"IDENTITY_SYNC_INTERVAL": "36501d"}}, "config.IDENTITY_SYNC_INTERVAL must be at least 1m"),
+    (
+        {"config": {"BASE_URL": "https://example.com/vault"}, "ingress": {"enabled": True}},
+        "config.BASE_URL must have no path",
+    ),
+    (
+        {"config": {"BASE_URL": "https://10.0.0.1:8443"}, "ingress": {"enabled": True}},
+        "config.BASE_URL must name a host, not an address",
+    ),
     ({"serviceAccount": {"create": False, "annotations": {"a": "b"}}}, "serviceAccount.annotations"),
     ({"ingress": {"tlsSecret": "x"}}, "ingress.enabled is not"),
 ]
@@ -96,6 +172,34 @@ def test_nonsense_is_refused_by_its_name(changes, told):
     assert told in str(refused.value)
     assert "u:p@h" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
+
+
+SENSE = [
+    {"config": {"TRUSTED_PROXIES": "10.0.0.0/8, 2001:db8::/32,192.168.7.1,::ffff:10.0.0.1"}},
+    {"config": {"EGRESS_ALLOW": ""}},
+    {"config": {"BASE_URL": "https://[2001:db8::1]:8443/vault/"}},
+    {"config": {"BASE_URL": "https://vault.example.com/"}, "ingress": {"enabled": True}},
+    {"config": {"SCAIKEY_URL": "http://localhost:8080"}},
+    {"config": {"SCAIKEY_URL": "http://scaikey", "SCAIVAULT_ENV": "development"}},
+    {"api": {"podDisruptionBudget": {"minAvailable": "50%"}}},
+    {"worker": {"replicas": 1}},
+    {"worker": {"replicas": 1, "podDisruptionBudget": {"enabled": False, "minAvailable": 1}}},
+    {"worker": {"podDisruptionBudget": {"maxUnavailable": "1%"}}},
+    {"monitoring": {"podMonitors": {"interval": "1m30s", "scrapeTimeout": "1m30s"}}},
+    {"api": {"resources": {"requests": {"cpu": 2, "memory": "1Gi"}, "limits": {"cpu": "2000m"}}}},
+    {"api": {"resources": {"limits": None}}, "config": {"WEB_CONCURRENCY": 64}},
+    {"config": {"WEB_CONCURRENCY": 8}},
+]
+
+
+@pytest.mark.parametrize("changes", SENSE)
+def test_what_is_at_the_edge_is_taken(changes):
+    assert Rendered(merged(example("minimal"), changes)).of("Deployment")
+
+
+@given(one_of(ip_addresses(), ip_addresses().map(ip_network)))
+def test_every_network_that_the_server_takes_may_be_given(network):
+    assert re.fullmatch(generated.NETWORK, str(network))
 
 
 def test_all_that_is_missing_is_told_at_once():

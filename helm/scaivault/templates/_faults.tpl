@@ -1,14 +1,18 @@
 {{- /* What the schema can not say, a line for each fault, with the value's name and never what it is. */ -}}
 {{- define "scaivault.faults" -}}
 {{- include "scaivault.faults.required" . }}
-{{- include "scaivault.faults.kms" (dict "name" "kms" "kms" .Values.kms) }}
+{{- include "scaivault.faults.kms" (dict "name" "kms" "kms" .Values.kms "config" .Values.config) }}
 {{- if .Values.previousKms.provider }}
-{{- include "scaivault.faults.kms" (dict "name" "previousKms" "kms" .Values.previousKms) }}
+{{- include "scaivault.faults.kms" (dict "name" "previousKms" "kms" .Values.previousKms "config" .Values.config) }}
 {{- else }}
 {{- include "scaivault.faults.strangers" (dict "name" "previousKms" "kms" .Values.previousKms) }}
 {{- end }}
 {{- include "scaivault.faults.config" . }}
 {{- include "scaivault.faults.pods" . }}
+{{- include "scaivault.faults.resources" . }}
+{{- include "scaivault.faults.volumes" . }}
+{{- include "scaivault.faults.access" . }}
+{{- include "scaivault.faults.monitoring" . }}
 {{- end -}}
 
 {{- define "scaivault.faults.required" -}}
@@ -37,8 +41,10 @@ kms.provider is required: local, aws or pkcs11.
 {{- end }}
 {{- end }}
 {{- include "scaivault.faults.strangers" . }}
-{{- if and .kms.aws.endpointUrl (not (regexMatch "^https?://[^@\\s]+$" .kms.aws.endpointUrl)) }}
+{{- if and .kms.aws.endpointUrl (not (regexMatch (include "scaivault.webUrl" .) .kms.aws.endpointUrl)) }}
 {{ .name }}.aws.endpointUrl must begin with https:// and name a host, without user and password.
+{{- else if and (hasPrefix "http://" .kms.aws.endpointUrl) (ne .config.SCAIVAULT_ENV "development") }}
+{{ .name }}.aws.endpointUrl must begin with https:// in production: keys travel over it.
 {{- end }}
 {{- if and .kms.aws.signingKeyId .kms.aws.keyId }}
 {{- if ne (index (splitList ":" .kms.aws.signingKeyId) 3) (index (splitList ":" .kms.aws.keyId) 3) }}
@@ -77,8 +83,19 @@ pkcs11:
 {{- $secrets := .Values.secrets }}
 {{- /* Not by the schema, whose complaints show what they are about. */ -}}
 {{- range $name, $value := $config }}
-{{- if and (or (hasSuffix "_URL" $name) (hasSuffix "_ENDPOINT" $name)) $value (not (regexMatch "^https?://[^@\\s]+$" $value)) }}
+{{- if and (or (hasSuffix "_URL" $name) (hasSuffix "_ENDPOINT" $name)) $value (not (regexMatch (include "scaivault.webUrl" .) $value)) }}
 config.{{ $name }} must begin with https:// or http:// and name a host, without user and password.
+{{- end }}
+{{- end }}
+{{- range $name := list "SCAIKEY_URL" "SCAIKEY_JWKS_URL" }}
+{{- if and (ne $config.SCAIVAULT_ENV "development") (regexMatch "^http://" (index $config $name | default "")) (not (regexMatch (include "scaivault.loopbackUrl" .) (index $config $name))) }}
+config.{{ $name }} must begin with https://, but for this machine itself and for development.
+{{- end }}
+{{- end }}
+{{- with $config.IDENTITY_SYNC_INTERVAL }}
+{{- $seconds := include "scaivault.seconds" . | int64 }}
+{{- if or (lt $seconds 60) (gt $seconds 3153600000) }}
+config.IDENTITY_SYNC_INTERVAL must be at least 1m and at most 36500d.
 {{- end }}
 {{- end }}
 {{- if lt (int64 $config.DRAIN_SECONDS) 4 }}
@@ -124,19 +141,91 @@ api.resources.requests.cpu is required when api.autoscaling.enabled is set: it i
 {{- if and .Values.serviceAccount.annotations (not .Values.serviceAccount.create) }}
 serviceAccount.annotations are for one that is made: set serviceAccount.create, or annotate your own.
 {{- end }}
-{{- if and .Values.ingress.tlsSecret (not .Values.ingress.enabled) }}
-ingress.tlsSecret is set, and ingress.enabled is not.
-{{- end }}
 {{- end -}}
 
 {{- /* Whether a budget lets a node be emptied at all, by (name, budget, pods). */ -}}
 {{- define "scaivault.faults.budget" -}}
-{{- $least := .budget.minAvailable }}
 {{- if .budget.enabled }}
-{{- if and (kindIs "float64" $least) (ge (int64 $least) (int64 .pods)) }}
+{{- if ne (toString .budget.minAvailable) "" }}
+{{- if ge (include "scaivault.share" (dict "value" .budget.minAvailable "pods" .pods) | int64) (int64 .pods) }}
 {{ .name }}.podDisruptionBudget.minAvailable must be below the number of pods, or no node can be emptied.
-{{- else if and (eq (toString $least) "") (has (toString .budget.maxUnavailable) (list "0" "0%")) }}
+{{- end }}
+{{- else if not (include "scaivault.share" (dict "value" .budget.maxUnavailable "pods" .pods) | int64) }}
 {{ .name }}.podDisruptionBudget.maxUnavailable must not be 0, or no node can be emptied.
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- define "scaivault.faults.resources" -}}
+{{- range $name, $resources := dict "api" .Values.api.resources "worker" .Values.worker.resources "exporter" .Values.exporter.resources "migration" .Values.migration.resources }}
+{{- range $kind, $limit := $resources.limits }}
+{{- $request := index ($resources.requests | default dict) $kind | default 0 }}
+{{- if gt (include "scaivault.quantity" $request | float64) (include "scaivault.quantity" $limit | float64) }}
+{{ $name }}.resources.requests.{{ $kind }} is above {{ $name }}.resources.limits.{{ $kind }}.
+{{- end }}
+{{- end }}
+{{- end }}
+{{- /* docs/operations/sizing.md: 120 MB and 4 MiB of metrics for a process, and 50 MB for their master. */ -}}
+{{- $needed := add (mul (int64 .Values.config.WEB_CONCURRENCY) 124194304) 50000000 }}
+{{- with (.Values.api.resources.limits | default dict).memory }}
+{{- if lt (include "scaivault.quantity" . | float64) (float64 $needed) }}
+api.resources.limits.memory is less than config.WEB_CONCURRENCY processes need: {{ div (add $needed 1048575) 1048576 }}Mi.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* Every volume has a name of its own, and what is mounted is there, by root. */ -}}
+{{- define "scaivault.faults.volumes" -}}
+{{- $names := list "exporter-secrets" "tls" }}
+{{- range include "scaivault.volumes" . | fromYamlArray }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- $extra := list }}
+{{- range .Values.extraVolumes }}
+{{- $extra = append $extra .name }}
+{{- end }}
+{{- range uniq $extra }}
+{{- if gt (len $names) (add 1 (len (without $names .)) | int) }}
+extraVolumes: {{ . }} is the name of another volume already.
+{{- end }}
+{{- end }}
+{{- range .Values.extraVolumeMounts }}
+{{- if not (has .name $extra) }}
+extraVolumeMounts: {{ .name }} is not among extraVolumes.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "scaivault.faults.access" -}}
+{{- if .Values.ingress.enabled }}
+{{- if not (regexMatch "^(https?://[^/?#]+/*)?$" .Values.config.BASE_URL) }}
+config.BASE_URL must have no path when ingress.enabled is set: the Ingress is for all of the host, and rewrites nothing.
+{{- end }}
+{{- if regexMatch "^https?://([0-9.]+([:/?#]|$)|[[])" .Values.config.BASE_URL }}
+config.BASE_URL must name a host, not an address, when ingress.enabled is set.
+{{- end }}
+{{- else if .Values.ingress.tlsSecret }}
+ingress.tlsSecret is set, and ingress.enabled is not.
+{{- end }}
+{{- end -}}
+
+{{- define "scaivault.faults.monitoring" -}}
+{{- with .Values.monitoring.podMonitors }}
+{{- $interval := include "scaivault.milliseconds" .interval | int64 }}
+{{- $timeout := include "scaivault.milliseconds" .scrapeTimeout | int64 }}
+{{- if not (and $interval $timeout) }}
+monitoring.podMonitors.interval and monitoring.podMonitors.scrapeTimeout must not be 0.
+{{- else if gt $timeout $interval }}
+monitoring.podMonitors.scrapeTimeout is above monitoring.podMonitors.interval.
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* As settings.py reads a web address. */ -}}
+{{- define "scaivault.webUrl" -}}
+^https?://([\pL\pN_][\pL\pN_.-]*|\[[0-9A-Fa-f:.]+\])(:(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?([/?#]\S*)?$
+{{- end -}}
+
+{{- define "scaivault.loopbackUrl" -}}
+^http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])([:/?#]|$)
 {{- end -}}
