@@ -214,6 +214,15 @@ def test_labels_and_jobs_are_what_the_alerts_know():
         assert all(each["metadata"]["labels"]["release"] == "kube-prometheus-stack" for each in chart.of(kind))
 
 
+def test_series_say_which_release_they_are_of(rendered):
+    """Two releases in a namespace are two installations: one that is down must not be hidden by the other's health."""
+    source = "__meta_kubernetes_pod_label_app_kubernetes_io_instance"
+    for monitor in rendered.of("PodMonitor"):
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]:
+            assert {"sourceLabels": [source], "targetLabel": "release"} in endpoint["relabelings"]
+    assert {pod["metadata"]["labels"]["app.kubernetes.io/instance"] for pod in rendered.pods().values()} == {RELEASE}
+
+
 def test_no_key_is_written_twice(rendered):
     """YAML takes the last one in silence, and Kubernetes none at all."""
     for document in yaml.compose_all(rendered.text):
