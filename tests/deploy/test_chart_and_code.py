@@ -11,6 +11,7 @@ from exporter.settings import ExporterSettings
 from scaivault.settings import SECRETS, Settings, variables
 from tests.deploy.charts import CHART, EXAMPLES, EXTRA, Rendered, environ, example
 from tools import chart as generated
+from tools.monitoring.runbooks import RUNBOOKS
 
 CHECKOUT = Path(__file__).parents[2]
 OF_A_FILE = {f"{name}_FILE": name for name in SECRETS}
@@ -148,6 +149,16 @@ def test_runbooks_may_be_elsewhere():
         for rule in (rule for group in mine["spec"]["groups"] for rule in group["rules"] if "alert" in rule):
             assert rule["annotations"]["runbook_url"] == f"https://wiki.example.com/runbooks/{rule['alert']}"
         assert without_runbooks(mine) == without_runbooks(theirs)
+
+
+def test_dashboards_lead_to_the_runbooks_that_are_elsewhere():
+    """And are otherwise those of the project, in every character."""
+    base = "https://wiki.example.com/runbooks"
+    shown = {
+        name: text for each in Rendered(example("everything")).of("ConfigMap") for name, text in each["data"].items()
+    }
+    assert shown == {name: text.replace(RUNBOOKS, base) for name, text in originals("grafana").items()}
+    assert all(base in text for text in shown.values())
 
 
 def without_runbooks(rules):
