@@ -118,6 +118,7 @@ def test_the_migration_needs_nothing_of_the_release(rendered):
     for job in rendered.of("Job"):
         assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
         spec = job["spec"]["template"]["spec"]
+        assert job["spec"]["ttlSecondsAfterFinished"] > 0, "it would outlive the release"
         assert ("ServiceAccount", spec["serviceAccountName"]) not in made
         assert not rendered.of("Secret")
         assert environ(spec["containers"][0]).keys() - EXTRA <= {

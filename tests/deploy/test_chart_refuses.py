@@ -58,6 +58,8 @@ NONSENSE = [
     ({"api": {"resources": {"limits": {"memory": "1 GB"}}}}, "memory"),
     ({"worker": {"podDisruptionBudget": {"maxUnavailable": "00%"}}}, "maxUnavailable"),
     ({"worker": {"podDisruptionBudget": {"minAvailable": "101%"}}}, "minAvailable"),
+    # Helm waits for it, and must find it ended.
+    ({"migration": {"ttlSecondsAfterFinished": 0}}, "ttlSecondsAfterFinished"),
     ({"extraVolumes": [{"emptyDir": {}}]}, "extraVolumes"),
     ({"extraVolumeMounts": [{"name": "x"}]}, "mountPath"),
     # taken away, where the chart counts on it
