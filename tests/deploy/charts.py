@@ -7,6 +7,7 @@ import yaml
 
 CHART = Path(__file__).parents[2] / "helm" / "scaivault"
 EXAMPLES = {file.name.removesuffix("-values.yaml"): file for file in sorted((CHART / "ci").glob("*-values.yaml"))}
+OURS = {"api", "exporter", "worker", "migration"}
 RELEASE, NAMESPACE = "acme", "vaults"
 
 
@@ -38,7 +39,8 @@ class Rendered:
 
     def containers(self):
         """Those of the vault's own, by their names."""
-        return {each["name"]: each for pod in self.pods().values() for each in pod["spec"]["containers"]}
+        all_of_them = (each for pod in self.pods().values() for each in pod["spec"]["containers"])
+        return {each["name"]: each for each in all_of_them if each["name"] in OURS}
 
 
 def example(name):
@@ -63,3 +65,4 @@ def environ(container):
 
 # What a container may be told that is no setting.
 EXTRA = {each["name"] for each in example("everything")["extraEnv"] + example("pkcs11")["extraEnv"]}
+EXTRA |= {each["name"] for each in example("everything")["worker"]["extraEnv"]}

@@ -159,6 +159,25 @@ def mounted(container):
     return {each["name"]: each["mountPath"] for each in container["volumeMounts"]}
 
 
+def test_what_is_for_the_worker_alone_is_its_alone():
+    told = {name: environ(one).get("HTTPS_PROXY") for name, one in Rendered(example("everything")).containers().items()}
+    assert told == {"api": None, "exporter": None, "migration": None, "worker": "http://proxy:3128"}
+
+
+def test_operators_own_containers_service_and_scaling_are_taken_over():
+    chart = Rendered(example("everything"))
+    for component in ("api", "worker"):
+        assert "proxy" in {each["name"] for each in chart.pods()[component]["spec"]["containers"]}
+    service = chart.one("Service")["spec"]
+    assert service["loadBalancerSourceRanges"] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert service["loadBalancerClass"] == "example.com/inner"
+    assert chart.one("HorizontalPodAutoscaler")["spec"]["behavior"] == {
+        "scaleDown": {"stabilizationWindowSeconds": 600}
+    }
+    assert {each["spec"]["revisionHistoryLimit"] for each in chart.of("Deployment")} == {3}
+    assert {each["metadata"]["labels"]["app.kubernetes.io/name"] for each in chart.objects} == {"vaults"}
+
+
 def test_the_exporter_is_not_shown_the_vaults_login_if_it_has_its_own():
     assert "EXPORTER_DATABASE_URL_FILE" in environ(Rendered(example("production")).containers()["exporter"])
     pod = Rendered(example("production")).pods()["api"]

@@ -62,6 +62,9 @@ NONSENSE = [
     ({"migration": {"ttlSecondsAfterFinished": 0}}, "ttlSecondsAfterFinished"),
     ({"extraVolumes": [{"emptyDir": {}}]}, "extraVolumes"),
     ({"extraVolumeMounts": [{"name": "x"}]}, "mountPath"),
+    ({"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["all"]}}, "loadBalancerSourceRanges"),
+    ({"worker": {"extraEnv": [{"name": "WEB_THREADS", "value": "1"}]}}, "/worker/extraEnv"),
+    ({"nameOverride": "Vault"}, "nameOverride"),
     # taken away, where the chart counts on it
     ({"config": {"SHUTDOWN_SECONDS": None}}, "SHUTDOWN_SECONDS"),
     ({"api": {"replicas": None}}, "replicas"),
@@ -162,6 +165,13 @@ NONSENSE = [
         {"config": {"BASE_URL": "https://10.0.0.1:8443"}, "ingress": {"enabled": True}},
         "config.BASE_URL must name a host, not an address",
     ),
+    ({"service": {"loadBalancerClass": "x"}}, "service.loadBalancerClass is for service.type=LoadBalancer"),
+    ({"extraContainers": [{"name": "exporter"}]}, "exporter is the name of another container"),
+    ({"extraInitContainers": [{"name": "keys"}]}, "keys is the name of another container"),
+    (
+        {"extraEnv": [{"name": "A", "value": "1"}], "worker": {"extraEnv": [{"name": "A", "value": "2"}]}},
+        "worker.extraEnv: A is given twice",
+    ),
     ({"serviceAccount": {"create": False, "annotations": {"a": "b"}}}, "serviceAccount.annotations"),
     ({"ingress": {"tlsSecret": "x"}}, "ingress.enabled is not"),
 ]
@@ -218,7 +228,16 @@ def test_the_schema_leaves_nothing_open():
     open_objects = [
         path for path, part in parts(schema) if part.get("type") == "object" and "additionalProperties" not in part
     ]
-    kubernetes_own = {"valueFrom", "items", "affinity", "podSelector", "namespaceSelector", "ipBlock", "global"}
+    kubernetes_own = {
+        "valueFrom",
+        "items",
+        "behavior",
+        "affinity",
+        "podSelector",
+        "namespaceSelector",
+        "ipBlock",
+        "global",
+    }
     assert {path.rpartition("/")[2] for path in open_objects} == kubernetes_own
 
 

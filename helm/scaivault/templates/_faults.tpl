@@ -11,6 +11,7 @@
 {{- include "scaivault.faults.pods" . }}
 {{- include "scaivault.faults.resources" . }}
 {{- include "scaivault.faults.volumes" . }}
+{{- include "scaivault.faults.names" . }}
 {{- include "scaivault.faults.access" . }}
 {{- include "scaivault.faults.monitoring" . }}
 {{- end -}}
@@ -196,7 +197,30 @@ extraVolumeMounts: {{ .name }} is not among extraVolumes.
 {{- end }}
 {{- end -}}
 
+{{- /* A name twice in one pod is taken by Kubernetes for one thing, or refused by it, by root. */ -}}
+{{- define "scaivault.faults.names" -}}
+{{- $containers := list "api" "exporter" "worker" "migration" "keys" }}
+{{- range concat .Values.extraContainers .Values.extraInitContainers }}
+{{- if has .name $containers }}
+extraContainers, extraInitContainers: {{ .name }} is the name of another container already.
+{{- end }}
+{{- $containers = append $containers .name }}
+{{- end }}
+{{- $variables := list }}
+{{- range concat .Values.extraEnv .Values.worker.extraEnv }}
+{{- if has .name $variables }}
+extraEnv, worker.extraEnv: {{ .name }} is given twice.
+{{- end }}
+{{- $variables = append $variables .name }}
+{{- end }}
+{{- end -}}
+
 {{- define "scaivault.faults.access" -}}
+{{- range $name := list "loadBalancerSourceRanges" "loadBalancerClass" }}
+{{- if and (index $.Values.service $name) (ne $.Values.service.type "LoadBalancer") }}
+service.{{ $name }} is for service.type=LoadBalancer.
+{{- end }}
+{{- end }}
 {{- if .Values.ingress.enabled }}
 {{- if not (regexMatch "^(https?://[^/?#]+/*)?$" .Values.config.BASE_URL) }}
 config.BASE_URL must have no path when ingress.enabled is set: the Ingress is for all of the host, and rewrites nothing.
