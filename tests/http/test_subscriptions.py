@@ -507,7 +507,7 @@ class TestWhose:
         events = ["secret.created", "webhook.disabled", "policy.created"]
         body = {"name": "n", "paths": ["**"], "events": events, "delivery": {"type": "polling"}}
         answer = lena.post("/v1/subscriptions", body)
-        assert code(answer) == (422, "validation_failed")
+        assert code(answer) == (422, "validation_error")
         assert "policy.created, webhook.disabled" in answer.json["error"]["details"]["fields"]["events"]
 
 
