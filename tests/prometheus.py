@@ -18,16 +18,14 @@ class Prometheus:
         file = folder / "prometheus.yml"
         file.write_text(configuration)
         self.url = f"http://127.0.0.1:{free_port()}"
-        self.process = processes.spawn(
-            [
-                *(program("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"),
-                *(f"--web.listen-address={self.url.removeprefix('http://')}", "--log.level=warn"),
-                # By default a minute: what is said before Alertmanager is found would be repeated no sooner.
-                "--rules.alert.resend-delay=5s",
-            ],
-            folder / "prometheus.log",
-            {"PATH": os.defpath},
-        )
+        command = [
+            *(program("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={folder / 'data'}"),
+            *(f"--web.listen-address={self.url.removeprefix('http://')}", "--log.level=warn"),
+            # By default a minute: what is said before Alertmanager is found would be repeated no sooner.
+            "--rules.alert.resend-delay=5s",
+        ]
+        leashed = processes.leashed(command, on_our_death="TERM")
+        self.process = processes.spawn(leashed, folder / "prometheus.log", {"PATH": os.defpath})
 
     def close(self):
         processes.stop(self.process, signal.SIGTERM, 10)

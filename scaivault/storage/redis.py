@@ -49,8 +49,8 @@ class RedisCalls:
     """
 
     def __init__(self, url: str, connections: int, observe: Callable[[float], None], on_call: OnCall = unheard) -> None:
-        # The pool is only used as a factory: its own bookkeeping costs more than the call. It makes no more than so many
-        # in its life, lost ones and vain attempts included, and by default 100: an outage of a minute.
+        # The pool is only used as a factory: its own bookkeeping costs more than the call. In its life it makes 100 of
+        # them, vain attempts included, if it is not told otherwise: an outage of a minute.
         self._factory = ConnectionPool.from_url(
             url,
             protocol=2,

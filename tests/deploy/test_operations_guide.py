@@ -20,7 +20,8 @@ FOLDER = ROOT / "docs/operations"
 GUIDE = [
     FOLDER / f"{name}.md" for name in ("README", "backup", "deployment", "disasters", "scaling", "sizing", "upgrade")
 ]
-PAGES = [*GUIDE, ROOT / "grafana/README.md"]
+USERS = [ROOT / f"docs/{name}.md" for name in ("rotation", "subscriptions", "webhooks")]
+PAGES = [*GUIDE, *USERS, ROOT / "grafana/README.md"]
 TEXTS = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 # Programs' own variables that look like ours.
 FOREIGN = re.compile(r"PG[A-Z]+|BACKUP|KEY_BACKUP|CREATE|TENANT|ADMIN|TOKEN|SCAIVAULT_OPS_URL|TO_COME")

@@ -78,14 +78,12 @@ def _alertmanager(program, folder, pager, servers):
     file = folder / "alertmanager.yml"
     file.write_text(json.dumps({"route": ROUTE, "receivers": receivers}))
     address = f"127.0.0.1:{free_port()}"
-    process = processes.spawn(
-        [
-            *(*program, f"--config.file={file}", f"--storage.path={folder / 'data-of-alertmanager'}"),
-            *(f"--web.listen-address={address}", "--cluster.listen-address=", "--log.level=warn"),
-        ],
-        folder / "alertmanager.log",
-        {"PATH": os.defpath},
-    )
+    command = [
+        *(*program, f"--config.file={file}", f"--storage.path={folder / 'data-of-alertmanager'}"),
+        *(f"--web.listen-address={address}", "--cluster.listen-address=", "--log.level=warn"),
+    ]
+    leashed = processes.leashed(command, on_our_death="TERM")
+    process = processes.spawn(leashed, folder / "alertmanager.log", {"PATH": os.defpath})
     servers.callback(processes.stop, process, signal.SIGTERM, 10)
     await_true(lambda: _answers(f"http://{address}/-/ready"), 60)
     return f"http://{address}"

@@ -150,13 +150,6 @@ class TestHearing:
         dispatch(house)
         assert paths(poll(lena, listening)) == ["app/a", "app/deep/x/db"]
 
-    def test_what_has_no_path_is_no_subscriptions(self, house, ada):
-        listening = subscribe(ada, paths=["**"], events=["policy.created", "secret.created"])
-        house.allow(ada, "user:somebody@a.example", ("x/*", ["read"]))
-        ada.write("app/db")
-        dispatch(house)
-        assert paths(poll(ada, listening)) == ["app/db"]
-
     def test_nothing_is_kept_for_nobody(self, house, ada, lena, database_url):
         listening = subscribe(lena)
         ada.write("other/db")
@@ -506,7 +499,16 @@ class TestWhose:
             """,
         )
         body = {"name": "n", "paths": ["**"], "events": CHANGES, "delivery": {"type": "polling"}}
-        assert code(lena.post("/v1/subscriptions", body)) == (409, "too_many_subscriptions")
+        answer = lena.post("/v1/subscriptions", body)
+        assert code(answer) == (409, "too_many_subscriptions")
+        assert answer.json["error"]["details"] == {"of_tenant": 500, "of_owner": 50}
+
+    def test_events_about_no_path_are_refused_by_name(self, lena):
+        events = ["secret.created", "webhook.disabled", "policy.created"]
+        body = {"name": "n", "paths": ["**"], "events": events, "delivery": {"type": "polling"}}
+        answer = lena.post("/v1/subscriptions", body)
+        assert code(answer) == (422, "validation_error")
+        assert "policy.created, webhook.disabled" in answer.json["error"]["details"]["fields"]["events"]
 
 
 class TestForm:

@@ -20,7 +20,8 @@ from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacemen
 from scaivault.features.events.store import buffers, lanes, webhooks
 from scaivault.features.events.store import subscriptions as store
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import Forbidden, InvalidRequest
+from scaivault.kernel.errors import Forbidden, InvalidRequest, ValidationFailed
+from scaivault.kernel.events import WITHOUT_PATH
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.plaintext import Plaintext
@@ -109,6 +110,8 @@ class SubscriptionService:
 
     def _check(self, caller: Caller, wish: Wish, *, is_webhook: bool) -> None:
         """What leaves the house by itself, with no request to judge, is its administrators' to send."""
+        if silent := sorted(WITHOUT_PATH.intersection(wish.events or ())):
+            raise ValidationFailed(fields={"events": f"about no path, and so never told here: {', '.join(silent)}"})
         if wish.asks_for_the_trail:
             self._guard.require_scope(caller, Scope.AUDIT_READ)
         if is_webhook:
@@ -131,7 +134,7 @@ class SubscriptionService:
             webhooks.claim_listeners(tx, caller.tenant_id)  # else two could both be the last that fits
             of_tenant, of_owner = store.count_subscriptions(tx, caller.tenant_id, caller.identity_id)
             if of_tenant >= MOST_SUBSCRIPTIONS or of_owner >= MOST_OF_AN_OWNER:
-                raise TooManySubscriptions
+                raise TooManySubscriptions(of_tenant=MOST_SUBSCRIPTIONS, of_owner=MOST_OF_AN_OWNER)
             if secret is not None and keys is not None:
                 self._hooks.add(tx, keys, _webhook_of(fresh), secret, is_of_subscription=True)
             store.add_subscription(tx, caller.tenant_id, fresh, principal.identity_type.value, sorted(principal.groups))

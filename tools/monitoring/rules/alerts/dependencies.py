@@ -74,7 +74,7 @@ ALERTS = (
     Alert(
         "ScaiVaultRedisUnavailable",
         "ticket",
-        "sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m])) > 0",
+        "sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m])) > <limited_locally_per_second>",
         "5m",
         "Rate limits are kept without Redis",
         '{{ $value | printf "%.1f" }} requests a second were limited by the processes\' own buckets, because Redis did not answer. '
