@@ -80,6 +80,7 @@ def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> S
         base.clock,
         Build(VERSION, REVISION),
         instruments.set_ready,
+        instruments.set_dependency_ready,
         metrics_are_open=settings.metrics_auth == "none",
     )
 

@@ -49,6 +49,10 @@ class Instruments:
         """Whether this process can serve; a pod can if all of its live processes can."""
         self._ready.set(float(is_ready))
 
+    def set_dependency_ready(self, dependency: str, is_ready: bool) -> None:
+        """Whether this process finds a dependency well; a pod does if all of its live processes do."""
+        self._dependency_ready.of(dependency).set(float(is_ready))
+
     def request_started(self, category: str) -> None:
         self._active_requests.of(category).add(1)
 
@@ -169,6 +173,7 @@ class Instruments:
         self._ready = self._gauge(requests.READY).of()
 
     def _make_dependency_series(self) -> None:
+        self._dependency_ready = self._gauge(dependencies.DEPENDENCY_READY)
         self._db_seconds = self._histogram(dependencies.DB_SECONDS).of()
         self._redis_seconds = self._histogram(dependencies.REDIS_SECONDS).of()
         self._kms_seconds = self._histogram(dependencies.KMS_SECONDS)

@@ -21,6 +21,7 @@ PROMISED = {
     "scaivault_secret_reads_total": ("counter", "tenant,secret_type"),
     "scaivault_secret_writes_total": ("counter", "tenant"),
     "scaivault_secret_rotations_total": ("counter", "status"),
+    "scaivault_dependency_ready": ("gauge", "dependency"),
     "scaivault_db_latency_seconds": ("histogram", ""),
     "scaivault_redis_latency_seconds": ("histogram", ""),
     "scaivault_kms_latency_seconds": ("histogram", "operation"),

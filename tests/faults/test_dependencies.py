@@ -523,12 +523,22 @@ class TestRedis:
         check_books(load)
         no_surprises(vault)
 
-    def test_metrics_say_like_readiness_whether_it_can_serve(self, stage):
+    @pytest.mark.parametrize("fault", ["stopped", "stands_still"])
+    def test_metrics_say_like_readiness_whether_it_can_serve_and_what_it_misses(self, stage, fault):
+        """Nobody asks anything of the API: a load balancer that goes by readiness would send nobody."""
         vault = stage.vault
-        await_true(lambda: vault.gauge("scaivault_ready") == 1)
-        with self.stopped(stage.redis):
-            await_true(lambda: vault.gauge("scaivault_ready") == 0)
-        await_true(lambda: vault.gauge("scaivault_ready") == 1)
+        found = {"database": 1, "redis": 1, "encryption": 1}
+
+        def ready():
+            return vault.gauge("scaivault_ready")
+
+        def reached():
+            return {name: vault.gauge("scaivault_dependency_ready", dependency=name) for name in found}
+
+        await_true(lambda: ready() == 1 and reached() == found)
+        with getattr(self, fault)(stage.redis):
+            await_true(lambda: ready() == 0 and reached() == found | {"redis": 0})
+        await_true(lambda: ready() == 1 and reached() == found)
 
 
 class TestKeyService:

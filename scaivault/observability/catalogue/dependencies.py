@@ -1,11 +1,20 @@
 """What the vault stands on: PostgreSQL, Redis, the key service, its own caches."""
 
 from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
-from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, KMS_OPERATIONS
+from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, DEPENDENCIES, KMS_OPERATIONS
 
 _EVERY_PROCESS = (Maker.API, Maker.WORKER, Maker.EXPORTER)
 _API_AND_WORKER = (Maker.API, Maker.WORKER)
 
+DEPENDENCY_READY = Series(
+    "scaivault_dependency_ready",
+    Kind.GAUGE,
+    "1 if every live process of the pod finds this dependency well, as its readiness says. Encryption is the key "
+    "service with its root key.",
+    {"dependency": DEPENDENCIES},
+    made_by=_API_AND_WORKER,
+    is_least=True,
+)
 DB_SECONDS = Series(
     "scaivault_db_latency_seconds",
     Kind.HISTOGRAM,
@@ -71,6 +80,7 @@ CACHE_REQUESTS = Series(
 )
 
 SERIES = (
+    DEPENDENCY_READY,
     DB_SECONDS,
     REDIS_SECONDS,
     KMS_SECONDS,

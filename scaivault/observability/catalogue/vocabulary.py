@@ -48,6 +48,7 @@ JOBS = (
     "secret_expiry",
     "webhook_delivery",
 )
+DEPENDENCIES = ("database", "redis", "encryption")
 WITHIN_DAYS = ("1", "7", "14", "30", "60", "90")
 PROCESSES = (API, WORKER, EXPORTER) = ("api", "worker", "exporter")
 WORKER_STATES = (STARTING, SERVING, DRAINING) = ("starting", "serving", "draining")

@@ -160,6 +160,7 @@ instruments.secret_write("tnt_dev")
 instruments.policy_violation("tnt_dev")
 instruments.set_pool(5, 3)
 instruments.set_ready(sys.argv[2:] != ["unready"])
+instruments.set_dependency_ready("redis", True)
 print("ready", flush=True)
 input()
 """
@@ -241,6 +242,20 @@ def test_a_pod_is_ready_if_each_of_its_live_processes_is(tmp_path, instruments):
         assert samples(instruments, "scaivault_ready") == {(): 1}
         instruments.set_ready(False)
         assert samples(instruments, "scaivault_ready") == {(): 0}
+
+
+def test_a_pod_finds_a_dependency_well_if_each_of_its_live_processes_does(tmp_path, instruments):
+    instruments.join(tmp_path)
+    assert samples(instruments, "scaivault_dependency_ready") == {("database",): 0, ("encryption",): 0, ("redis",): 0}
+    for dependency in ("database", "encryption", "redis"):
+        instruments.set_dependency_ready(dependency, True)
+    with worker(tmp_path):
+        assert samples(instruments, "scaivault_dependency_ready") == {
+            ("database",): 0,
+            ("encryption",): 0,
+            ("redis",): 1,
+        }
+    assert set(samples(instruments, "scaivault_dependency_ready").values()) == {1}
 
 
 def test_a_process_tells_what_it_does(tmp_path, instruments):

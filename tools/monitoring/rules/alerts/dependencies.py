@@ -5,6 +5,7 @@ from tools.monitoring.rules.model import Alert, Panel, Seen, silent
 _DEPENDENCIES = "scaivault-dependencies"
 _API = 'job="scaivault",instance="vault-0:9464"'
 LOCAL = f'scaivault_rate_limit_local_total{{{_API},category="read"}}'
+REACHED = f'scaivault_dependency_ready{{{_API},dependency="redis"}}'
 AVAILABLE, SIZE = f"scaivault_db_pool_available{{{_API}}}", f"scaivault_db_pool_size{{{_API}}}"
 KMS_CALLS, KMS_ERRORS = (
     f'scaivault_kms_latency_seconds_count{{{_API},operation="decrypt"}}',
@@ -74,17 +75,20 @@ ALERTS = (
     Alert(
         "ScaiVaultRedisUnavailable",
         "ticket",
-        "sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m])) > 0",
+        'min without (instance, pod, dependency) (scaivault_dependency_ready{dependency="redis"}) == 0\n'
+        "or sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m])) > 0",
         "5m",
-        "Rate limits are kept without Redis",
-        '{{ $value | printf "%.1f" }} requests a second were limited by the processes\' own buckets, because Redis did not answer. '
-        "Requests are served; limits hold for each process alone, so that together they let through more. Readiness fails, "
-        "and load balancers that go by it send nobody.",
-        Panel(_DEPENDENCIES, "Limited without Redis"),
+        "Redis does not answer {{ $labels.job }}",
+        "For 5 minutes a process of {{ $labels.job }} was not ready for want of Redis, or limited requests by its own buckets. "
+        "Requests that come are served; limits hold for each process alone, so that together they let through more. While "
+        "readiness fails, load balancers that go by it send nobody.",
+        Panel("scaivault-overview", "Up and ready"),
         (
-            Seen("Redis is stopped", {LOCAL: "0x10 0+20x60"}, "12m"),
-            silent("it restarts", {LOCAL: "0x10 0+20x4 80x100"}, "12m"),
-            silent("it never was away", {LOCAL: "0x80"}, "12m"),
+            Seen("Redis is stopped, and nobody is sent any more", {REACHED: "1x9 0x70", LOCAL: "0x9 40x70"}, "8m"),
+            Seen("Redis is stopped, and requests go on", {REACHED: "1x9 0x70", LOCAL: "0x10 0+20x60"}, "12m"),
+            Seen("it answers probes and is too slow for requests", {REACHED: "1x80", LOCAL: "0x10 0+20x60"}, "12m"),
+            silent("it restarts", {REACHED: "1x9 0x4 1x100", LOCAL: "0x10 0+20x4 80x100"}, "12m"),
+            silent("it never was away", {REACHED: "1x80", LOCAL: "0x80"}, "12m"),
         ),
     ),
     Alert(
