@@ -6,7 +6,7 @@ from functools import cache, partial
 
 from scaivault.bootstrap.base import VERSION, Base, base_of, listeners_of, root_key_service
 from scaivault.bootstrap.services import Services
-from scaivault.bootstrap.system import gauge_pool, system_of, watch_of
+from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.bootstrap.tables import (
     directory_table,
     events_tables,
@@ -58,7 +58,6 @@ from scaivault.workers.periodic import Job, Periodic
 
 ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
-POOL_GAUGES_SECONDS = 5.0
 METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
@@ -139,7 +138,6 @@ def _upkeep(base: Base, notes: AccessNotes, audit: AuditService) -> Periodic:
     return Periodic(
         [
             Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
-            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(gauge_pool, base)),
             Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
             Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
         ],

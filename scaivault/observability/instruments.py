@@ -122,10 +122,12 @@ class Instruments:
     def rate_limited_locally(self, category: str) -> None:
         self._rate_limit_local.of(category).inc()
 
-    def set_pool(self, size: int, available: int) -> None:
+    def set_pool(self, size: int, available: int, most: int, waiting: int) -> None:
         """This process's share; a scrape adds up the live processes'."""
         self._db_pool_size.set(size)
         self._db_pool_available.set(available)
+        self._db_pool_max.set(most)
+        self._db_pool_waiting.set(waiting)
 
     def cache_request(self, cache: str, result: str) -> None:
         self._cache_requests.of(cache, result).inc()
@@ -180,6 +182,8 @@ class Instruments:
         self._kms_errors = self._counter(dependencies.KMS_ERRORS)
         self._db_pool_size = self._gauge(dependencies.DB_POOL_SIZE).of()
         self._db_pool_available = self._gauge(dependencies.DB_POOL_AVAILABLE).of()
+        self._db_pool_max = self._gauge(dependencies.DB_POOL_MAX).of()
+        self._db_pool_waiting = self._gauge(dependencies.DB_POOL_WAITING).of()
         self._cache_requests = self._counter(dependencies.CACHE_REQUESTS)
 
     def _make_feature_series(self) -> None:

@@ -495,6 +495,23 @@ class TestPostgres:
         check_books(load)
         no_surprises(stage.vault)
 
+    def test_who_waits_for_a_connection_is_told_while_none_is_free(self, stage):
+        """A lock on what requests need. What looks at the pool needs no connection of it."""
+        vault = stage.vault
+
+        def pool():
+            return {name: vault.gauge(f"scaivault_db_pool_{name}") for name in ("size", "available", "max")}
+
+        with Load(stage) as load:
+            with psycopg.connect(stage.postgres.server.url()) as somebody, somebody.transaction(force_rollback=True):
+                somebody.execute("LOCK TABLE secrets IN ACCESS EXCLUSIVE MODE")
+                await_true(lambda: vault.gauge("scaivault_db_pool_waiting") > 0 and pool()["available"] == 0)
+                assert pool() == {"size": WORKERS, "available": 0, "max": WORKERS}
+            load.await_some(200, 201)
+        await_true(lambda: vault.gauge("scaivault_db_pool_waiting") == 0)
+        check_books(load)
+        no_surprises(vault)
+
 
 class TestRedis:
     @contextlib.contextmanager

@@ -228,7 +228,7 @@ class TestDetail:
         assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0, "rotations": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
-        assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "metrics", "audit_months"}
+        assert detail["jobs"].keys() == {"access_notes", "metrics", "audit_months"}
         assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
         assert detail["workers"]["status"] == "ok"
 
@@ -266,7 +266,7 @@ class TestDetail:
             "last_success": None,
             "last_failure": sick.clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
-        assert detail["jobs"]["pool_gauges"]["status"] in {"ok", "starting"}
+        assert detail["jobs"]["metrics"]["status"] in {"ok", "starting"}
 
     def test_it_says_soon_what_is_wrong(self, ailing):
         with ailing("redis") as sick:
@@ -462,6 +462,8 @@ class TestCounting:
             "scaivault_active_requests",
             "scaivault_db_pool_size",
             "scaivault_db_pool_available",
+            "scaivault_db_pool_max",
+            "scaivault_db_pool_waiting",
             "scaivault_build_info",
             "scaivault_cache_requests_total",
             "scaivault_kms_errors_total",
@@ -477,6 +479,8 @@ class TestCounting:
         samples = series(house)
         assert 1 <= value(samples, "scaivault_db_pool_size") <= house.settings.database_pool_size
         assert 0 <= value(samples, "scaivault_db_pool_available") <= value(samples, "scaivault_db_pool_size")
+        assert value(samples, "scaivault_db_pool_max") == house.settings.database_pool_size
+        assert value(samples, "scaivault_db_pool_waiting") == 0
 
 
 class TestActiveRequests:

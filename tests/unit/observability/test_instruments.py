@@ -101,7 +101,7 @@ def test_every_seam_moves_its_series(instruments):
     instruments.observe_redis(0.2)
     instruments.observe_kms("sign", 0.3)
     instruments.kms_failed("sign")
-    instruments.set_pool(6, 2)
+    instruments.set_pool(6, 2, 10, 3)
     instruments.observe_audit("read", success=False, seconds=0.4)
     instruments.cache_request("token", "hit")
     instruments.log_message("warn")
@@ -111,6 +111,8 @@ def test_every_seam_moves_its_series(instruments):
     assert samples(instruments, "scaivault_kms_errors_total")["sign",] == 1
     assert samples(instruments, "scaivault_db_pool_size") == {(): 6}
     assert samples(instruments, "scaivault_db_pool_available") == {(): 2}
+    assert samples(instruments, "scaivault_db_pool_max") == {(): 10}
+    assert samples(instruments, "scaivault_db_pool_waiting") == {(): 3}
     assert samples(instruments, "scaivault_audit_entries_total")["read", "false"] == 1
     assert samples(instruments, "scaivault_audit_append_seconds_sum") == {(): 0.4}
     assert samples(instruments, "scaivault_cache_requests_total")["token", "hit"] == 1
@@ -158,7 +160,7 @@ instruments.request_started("audit")
 instruments.secret_read("tnt_dev", "kv")
 instruments.secret_write("tnt_dev")
 instruments.policy_violation("tnt_dev")
-instruments.set_pool(5, 3)
+instruments.set_pool(5, 3, 10, 2)
 instruments.set_ready(sys.argv[2:] != ["unready"])
 instruments.set_dependency_ready("redis", True)
 print("ready", flush=True)
@@ -180,12 +182,14 @@ def worker(folder, *words):
 
 def test_processes_add_up_and_live_gauges_go_with_them(tmp_path, instruments):
     instruments.join(tmp_path)
-    instruments.set_pool(1, 1)
+    instruments.set_pool(1, 1, 10, 0)
     with worker(tmp_path), worker(tmp_path):
         assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 2}
         assert samples(instruments, "scaivault_request_duration_seconds_count") == {("GET", "secrets"): 2}
         assert samples(instruments, "scaivault_active_requests")["audit",] == 2
         assert samples(instruments, "scaivault_db_pool_size") == {(): 11}
+        assert samples(instruments, "scaivault_db_pool_max") == {(): 30}
+        assert samples(instruments, "scaivault_db_pool_waiting") == {(): 4}
         assert samples(instruments, "scaivault_workers") == {("draining",): 0, ("serving",): 0, ("starting",): 3}
     assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 2}
     assert samples(instruments, "scaivault_active_requests")["audit",] == 0

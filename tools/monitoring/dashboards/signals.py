@@ -7,7 +7,10 @@ from tools.monitoring.dashboards.promql import quantile, rate, share
 SECONDS = "scaivault_request_duration_seconds"
 REQUESTS = "scaivault_requests_total"
 FAULTS = 'scaivault_requests_total{status=~"5.."}'
-POOL_IN_USE = "max(1 - sum by (job) (scaivault_db_pool_available) / (sum by (job) (scaivault_db_pool_size) > 0))"
+POOL_IN_USE = (
+    "max((sum by (job) (scaivault_db_pool_size) - sum by (job) (scaivault_db_pool_available)) "
+    "/ (sum by (job) (scaivault_db_pool_max) > 0))"
+)
 # A target that has been a vault within a day, so that `All` jobs are not those of others.
 OURS = "and on (job, instance) last_over_time(scaivault_build_info[1d])"
 BUDGET_STEPS = ((LINES.burn_slow, Color.YELLOW), (LINES.burn_medium, Color.ORANGE), (LINES.burn_fast, Color.RED))
@@ -75,8 +78,8 @@ SIGNALS = (
         "Saturation",
         Kind.STAT,
         "percentunit",
-        shows="The share of pooled connections to PostgreSQL in use, of the fullest job. A request holds one while it "
-        "works, so this is also how busy the request threads are.",
+        shows="How many of the connections to PostgreSQL that it may open the fullest job has in use. A request holds "
+        "one while it works, so this is also how busy the request threads are.",
         normal="Below 70 %.",
         act="If PostgreSQL latency is up, heal that first. Else add processes: docs/operations/scaling.md.",
         queries=(Query(POOL_IN_USE, "pool in use"),),
