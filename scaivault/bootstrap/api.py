@@ -20,7 +20,7 @@ from scaivault.crypto.jwt.verification import Audience
 from scaivault.edge.limits import Limits
 from scaivault.edge.openapi import document
 from scaivault.edge.origin import Origins
-from scaivault.edge.routes import Routes
+from scaivault.edge.routes import Routes, operations
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
@@ -103,6 +103,7 @@ def build(
         *events_tables(settings, base, room),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
+    base.instruments.meet_operations(operations(tables))
 
     return Services(
         tables=tables,
@@ -146,7 +147,7 @@ def _upkeep(base: Base, notes: AccessNotes, audit: AuditService) -> Periodic:
 
 
 def _authenticator(settings: Settings, base: Base, tenancy: Tenancy, monotonic: Callable[[], float]) -> Authenticator:
-    on_cache = partial(base.instruments.cache_request, "token")
+    on_cache, on_tenant = partial(base.instruments.cache_request, "token"), base.instruments.meet_tenant
     web_tokens = None
     if settings.scaikey_url is not None:
         fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
@@ -158,10 +159,10 @@ def _authenticator(settings: Settings, base: Base, tenancy: Tenancy, monotonic: 
             Audience(settings.scaikey_url, settings.scaikey_audience),
             base.clock,
             on_cache,
+            on_tenant,
         )
-    return Authenticator(
-        base.journal, base.clock, tenancy, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
-    )
+    personal_tokens = PersonalTokens(base.database, base.epochs, base.hasher, on_cache, on_tenant)
+    return Authenticator(base.journal, base.clock, tenancy, personal_tokens, web_tokens)
 
 
 def _buckets(settings: Settings, base: Base, redis: RedisCalls) -> Buckets:

@@ -9,7 +9,7 @@ from pathlib import Path
 from scaivault.observability import processes
 from scaivault.observability.catalogue import LABELS_DROPPED, dependencies, features, requests
 from scaivault.observability.catalogue.series import Series
-from scaivault.observability.catalogue.vocabulary import API, CAP
+from scaivault.observability.catalogue.vocabulary import API, CAP, FAULTS, OUTCOMES
 from scaivault.observability.collector import Collector, File, files_in
 from scaivault.observability.families import Bounds, Counter, Family, Gauge, Histogram
 from scaivault.observability.page import OPENMETRICS, TEXT, Fact, Pages
@@ -52,6 +52,24 @@ class Instruments:
     def set_dependency_ready(self, dependency: str, is_ready: bool) -> None:
         """Whether this process finds a dependency well; a pod does if all of its live processes do."""
         self._dependency_ready.of(dependency).set(float(is_ready))
+
+    def meet_operations(self, operations: Iterable[tuple[str, str]]) -> None:
+        """Show that these methods and categories have had no faults: of a series that begins with its first event
+        Prometheus sees no increase.
+        """
+        for method, category in operations:
+            for status in FAULTS:
+                self._requests.of(method, category, status)
+
+    def meet_tenant(self, tenant: str) -> None:
+        """Show that this tenant has had no refusals, before it has any."""
+        self._policy_violations.of(tenant)
+
+    def meet_webhook(self, webhook: str) -> None:
+        """Show that this webhook has had no attempts, before it has any."""
+        for outcome in OUTCOMES:
+            self._webhook_attempts.of(webhook, outcome)
+            self._webhook_deliveries.of(webhook, outcome)
 
     def request_started(self, category: str) -> None:
         self._active_requests.of(category).add(1)

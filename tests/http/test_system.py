@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from scaivault.bootstrap.base import VERSION
+from scaivault.edge.routes import operations
 from scaivault.features.secrets import store
 from scaivault.kernel.caller import Role
 from scaivault.storage import database as storage
@@ -434,6 +435,25 @@ class TestCounting:
         for kind in ("kv", "json", "certificate", "ssh_key", "api_key"):
             assert grown("scaivault_secret_reads_total", tenant="tnt_a", secret_type=kind) == 0
         assert grown("scaivault_secret_writes_total", tenant="tnt_a") == 0
+
+    def test_faults_of_all_that_is_served_are_told_before_there_are_any(self, house):
+        served = operations(house.services.tables)
+        assert {("GET", "secrets"), ("PUT", "secrets"), ("POST", "batch"), ("GET", "system")} <= served
+        told = {
+            tuple(dict(labels)[label] for label in ("method", "path_category", "status"))
+            for name, labels in series(house)
+            if name == "scaivault_requests_total"
+        }
+        faults = {found for found in told if found[2] in {"500", "503"}}
+        assert faults == {(*each, status) for each in served for status in ("500", "503")}
+
+    def test_a_tenants_refusals_are_told_before_there_are_any(self, database_url, redis_url, tmp_path):
+        with opened(database_url, redis_url, tmp_path) as fresh:
+            told = {("scaivault_policy_violations_total", frozenset({("tenant", name)})) for name in ("tnt_a", "tnt_b")}
+            assert not told & series(fresh).keys()
+            furnish(fresh)  # who sends requests that are not refused
+            found = series(fresh)
+            assert {name: found[name] for name in told} == dict.fromkeys(told, 0)
 
     def test_denials_and_audit_rows_are_counted(self, house, ada, grown):
         house.someone("user:nobody").get("/v1/secrets/app/db")

@@ -29,6 +29,7 @@ PATH_CATEGORIES = (
     "unmatched",
 )
 STATUSES = tuple(str(status) for status in range(100, 600))
+FAULTS = ("500", "503")
 SECRET_TYPES = ("kv", "json", "certificate", "ssh_key", "api_key")
 KMS_OPERATIONS = ("encrypt", "decrypt", "sign")
 ACTIONS = tuple(action.value for action in Action)

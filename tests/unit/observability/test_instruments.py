@@ -54,6 +54,22 @@ def test_known_label_sets_start_at_zero(instruments):
     assert dropped == {(series.name,): 0 for series in all_series if series.labels and "dropped" not in series.name}
 
 
+def test_what_is_met_is_shown_before_anything_happens_to_it(instruments):
+    instruments.make_worker_series()
+    instruments.meet_operations([("GET", "secrets"), ("PUT", "secrets")])
+    instruments.meet_tenant("tnt_0")
+    instruments.meet_webhook("wh_1")
+    instruments.policy_violation("tnt_0")
+    instruments.meet_tenant("tnt_0")
+    faults = {(method, "secrets", status): 0 for method in ("GET", "PUT") for status in ("500", "503")}
+    assert samples(instruments, "scaivault_requests_total") == faults
+    assert samples(instruments, "scaivault_policy_violations_total") == {("tnt_0",): 1}
+    for ended in ("attempts", "deliveries"):
+        shown = samples(instruments, f"scaivault_webhook_{ended}_total")
+        assert shown == {("success", "wh_1"): 0, ("failed", "wh_1"): 0}
+    assert set(samples(instruments, "scaivault_metric_labels_dropped_total").values()) == {0}
+
+
 def test_tenants_are_capped_and_the_rest_is_counted_together(instruments):
     for number in range(5):
         instruments.secret_write(f"tnt_{number}")
