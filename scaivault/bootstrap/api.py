@@ -6,7 +6,7 @@ from functools import cache, partial
 
 from scaivault.bootstrap.base import VERSION, Base, base_of, listeners_of, root_key_service
 from scaivault.bootstrap.services import Services
-from scaivault.bootstrap.system import gauge_pool, system_of, watch_of
+from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.bootstrap.tables import (
     directory_table,
     events_tables,
@@ -20,7 +20,7 @@ from scaivault.crypto.jwt.verification import Audience
 from scaivault.edge.limits import Limits
 from scaivault.edge.openapi import document
 from scaivault.edge.origin import Origins
-from scaivault.edge.routes import Routes
+from scaivault.edge.routes import Routes, operations
 from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
@@ -58,7 +58,6 @@ from scaivault.workers.periodic import Job, Periodic
 
 ACCESS_NOTES_SECONDS = 20.0
 AUDIT_MONTHS_SECONDS = 3_600.0
-POOL_GAUGES_SECONDS = 5.0
 METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
@@ -104,6 +103,7 @@ def build(
         *events_tables(settings, base, room),
     ]
     tables.append(system.routes(cache(lambda: document(tables, VERSION))))
+    base.instruments.meet_operations(operations(tables))
 
     return Services(
         tables=tables,
@@ -139,7 +139,6 @@ def _upkeep(base: Base, notes: AccessNotes, audit: AuditService) -> Periodic:
     return Periodic(
         [
             Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
-            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(gauge_pool, base)),
             Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
             Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
         ],
@@ -148,7 +147,7 @@ def _upkeep(base: Base, notes: AccessNotes, audit: AuditService) -> Periodic:
 
 
 def _authenticator(settings: Settings, base: Base, tenancy: Tenancy, monotonic: Callable[[], float]) -> Authenticator:
-    on_cache = partial(base.instruments.cache_request, "token")
+    on_cache, on_tenant = partial(base.instruments.cache_request, "token"), base.instruments.meet_tenant
     web_tokens = None
     if settings.scaikey_url is not None:
         fetcher = DocumentFetcher(plain_http_is_allowed=settings.development, on_call=base.listeners.outbound)
@@ -160,10 +159,10 @@ def _authenticator(settings: Settings, base: Base, tenancy: Tenancy, monotonic: 
             Audience(settings.scaikey_url, settings.scaikey_audience),
             base.clock,
             on_cache,
+            on_tenant,
         )
-    return Authenticator(
-        base.journal, base.clock, tenancy, PersonalTokens(base.database, base.epochs, base.hasher, on_cache), web_tokens
-    )
+    personal_tokens = PersonalTokens(base.database, base.epochs, base.hasher, on_cache, on_tenant)
+    return Authenticator(base.journal, base.clock, tenancy, personal_tokens, web_tokens)
 
 
 def _buckets(settings: Settings, base: Base, redis: RedisCalls) -> Buckets:

@@ -29,6 +29,7 @@ from scaivault.workers.periodic import Job, Periodic
 
 CLUSTER_SECONDS = 0.1
 READINESS_SECONDS = 1.0
+POOL_GAUGES_SECONDS = 1.0
 SEEN_WITHIN = timedelta(seconds=30)  # six heartbeats
 
 
@@ -80,18 +81,27 @@ def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> S
         base.clock,
         Build(VERSION, REVISION),
         instruments.set_ready,
+        instruments.set_dependency_ready,
         metrics_are_open=settings.metrics_auth == "none",
     )
 
 
 def watch_of(base: Base, system: SystemPages) -> Periodic:
-    """What looks whether this process is ready, so that whoever asks is told at once, and of what is."""
-    return Periodic([Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False)], base.job_failed)
+    """What looks at this process, never long, so that whoever asks is told at once, and of what is."""
+    return Periodic(
+        [
+            Job("readiness", READINESS_SECONDS, system.look, is_owed_at_end=False),
+            # Here because nothing else does: what waits for a connection itself can not tell that there is none.
+            Job("pool_gauges", POOL_GAUGES_SECONDS, partial(gauge_pool, base), is_owed_at_end=False),
+        ],
+        base.job_failed,
+    )
 
 
 def gauge_pool(base: Base) -> None:
     """Tell the state of the pool as it is now."""
-    base.instruments.set_pool(base.database.size, base.database.available)
+    database = base.database
+    base.instruments.set_pool(database.size, database.available, database.most, database.waiting)
 
 
 class _Queue(Protocol):

@@ -140,6 +140,9 @@ class _Told:
         self.base.instruments.job_failed(duty)
         self.base.log("warn", "duty_failed", failure, job=duty)
 
+    def begun(self, lane: Lane) -> None:
+        self.base.instruments.meet_webhook(lane.webhook_id)
+
     def attempted(self, lane: Lane, delivery: DueDelivery, outcome: Outcome) -> None:
         """No address: it may have a token in it."""
         status = DeliveryStatus.SUCCESS if outcome.is_success else DeliveryStatus.FAILED
@@ -181,5 +184,5 @@ def _courier(settings: Settings, base: Base, told: _Told, on_free: Callable[[], 
         postman_of(settings, base),
         ledger,
         base.clock,
-        Hearers(told.attempted, ran, on_free),
+        Hearers(told.begun, told.attempted, ran, on_free),
     )

@@ -3,7 +3,7 @@
 Flask, the OpenAPI document and the URL-map test are all made from the same table.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,3 +96,8 @@ class Routes:
     name: str
     category: str
     table: Sequence[Route]
+
+
+def operations(tables: Iterable[Routes]) -> set[tuple[str, str]]:
+    """Each method and path category that is served together."""
+    return {(route.method, route.category or routes.category) for routes in tables for route in routes.table}

@@ -86,6 +86,7 @@ class SystemPages:
         clock: Clock,
         build: Build,
         on_ready: Callable[[bool], None],
+        on_dependency: Callable[[str, bool], None],
         *,
         metrics_are_open: bool,
     ) -> None:
@@ -96,6 +97,7 @@ class SystemPages:
         self._clock = clock
         self._build = build
         self._on_ready = on_ready
+        self._on_dependency = on_dependency
         self._metrics_are_open = metrics_are_open
         self._is_draining = False
 
@@ -106,7 +108,10 @@ class SystemPages:
     def look(self) -> None:
         """Look at all components now and then, so that whoever asks is told at once, and of what is."""
         self._readiness.look()
-        self._on_ready(not self._is_draining and not _bad(self._readiness.last()))
+        findings = self._readiness.last()
+        for name, found in findings.items():
+            self._on_dependency(name, found.condition is Condition.OK)
+        self._on_ready(not self._is_draining and not _bad(findings))
 
     def drain(self) -> None:
         """From now on nobody is to be sent here."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from scaivault.observability import processes
 from scaivault.observability.catalogue import LABELS_DROPPED, dependencies, features, requests
 from scaivault.observability.catalogue.series import Series
-from scaivault.observability.catalogue.vocabulary import API, CAP
+from scaivault.observability.catalogue.vocabulary import API, CAP, FAULTS, OUTCOMES
 from scaivault.observability.collector import Collector, File, files_in
 from scaivault.observability.families import Bounds, Counter, Family, Gauge, Histogram
 from scaivault.observability.page import OPENMETRICS, TEXT, Fact, Pages
@@ -48,6 +48,28 @@ class Instruments:
     def set_ready(self, is_ready: bool) -> None:
         """Whether this process can serve; a pod can if all of its live processes can."""
         self._ready.set(float(is_ready))
+
+    def set_dependency_ready(self, dependency: str, is_ready: bool) -> None:
+        """Whether this process finds a dependency well; a pod does if all of its live processes do."""
+        self._dependency_ready.of(dependency).set(float(is_ready))
+
+    def meet_operations(self, operations: Iterable[tuple[str, str]]) -> None:
+        """Show that these methods and categories have had no faults: of a series that begins with its first event
+        Prometheus sees no increase.
+        """
+        for method, category in operations:
+            for status in FAULTS:
+                self._requests.of(method, category, status)
+
+    def meet_tenant(self, tenant: str) -> None:
+        """Show that this tenant has had no refusals, before it has any."""
+        self._policy_violations.of(tenant)
+
+    def meet_webhook(self, webhook: str) -> None:
+        """Show that this webhook has had no attempts, before it has any."""
+        for outcome in OUTCOMES:
+            self._webhook_attempts.of(webhook, outcome)
+            self._webhook_deliveries.of(webhook, outcome)
 
     def request_started(self, category: str) -> None:
         self._active_requests.of(category).add(1)
@@ -118,10 +140,12 @@ class Instruments:
     def rate_limited_locally(self, category: str) -> None:
         self._rate_limit_local.of(category).inc()
 
-    def set_pool(self, size: int, available: int) -> None:
+    def set_pool(self, size: int, available: int, most: int, waiting: int) -> None:
         """This process's share; a scrape adds up the live processes'."""
         self._db_pool_size.set(size)
         self._db_pool_available.set(available)
+        self._db_pool_max.set(most)
+        self._db_pool_waiting.set(waiting)
 
     def cache_request(self, cache: str, result: str) -> None:
         self._cache_requests.of(cache, result).inc()
@@ -169,12 +193,15 @@ class Instruments:
         self._ready = self._gauge(requests.READY).of()
 
     def _make_dependency_series(self) -> None:
+        self._dependency_ready = self._gauge(dependencies.DEPENDENCY_READY)
         self._db_seconds = self._histogram(dependencies.DB_SECONDS).of()
         self._redis_seconds = self._histogram(dependencies.REDIS_SECONDS).of()
         self._kms_seconds = self._histogram(dependencies.KMS_SECONDS)
         self._kms_errors = self._counter(dependencies.KMS_ERRORS)
         self._db_pool_size = self._gauge(dependencies.DB_POOL_SIZE).of()
         self._db_pool_available = self._gauge(dependencies.DB_POOL_AVAILABLE).of()
+        self._db_pool_max = self._gauge(dependencies.DB_POOL_MAX).of()
+        self._db_pool_waiting = self._gauge(dependencies.DB_POOL_WAITING).of()
         self._cache_requests = self._counter(dependencies.CACHE_REQUESTS)
 
     def _make_feature_series(self) -> None:

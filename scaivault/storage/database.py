@@ -171,6 +171,15 @@ class Database:
     def available(self) -> int:
         return self._pool.get_stats().get("pool_available", 0)
 
+    @property
+    def most(self) -> int:
+        return self._pool.max_size
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a connection."""
+        return self._pool.get_stats().get("requests_waiting", 0)
+
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Statements that each commit on their own."""

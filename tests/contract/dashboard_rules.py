@@ -24,6 +24,7 @@ DESCRIPTION = re.compile(r".+\.\n\n\*\*Normal:\*\* .+\n\n\*\*If not:\*\* .+", re
 NOT_ADDITIVE = {
     "up": "one of a target",
     "scaivault_ready": "whether it is so of a pod",
+    "scaivault_dependency_ready": "whether it is so of a pod",
     "scaivault_build_info": "counted: it is always 1",
     "scaivault_worker_last_success_timestamp_seconds": "the latest of all workers counts",
     "scaivault_exporter_up": "one exporter leads, the others say 0",

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -105,9 +106,11 @@ class Vault:
         }
 
     def requests(self):
-        """What was counted, by category and status."""
-        counted = self.samples("scaivault_requests_total")
-        return counted and {(category, int(status)): value for (_, category, status), value in counted.items()}
+        """What was counted, by category and status, where there was any."""
+        counted, found = self.samples("scaivault_requests_total"), Counter()
+        for (_, category, status), value in (counted or {}).items():
+            found[category, int(status)] += value
+        return counted and +found
 
     @property
     def serving(self):

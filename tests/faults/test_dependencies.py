@@ -495,6 +495,23 @@ class TestPostgres:
         check_books(load)
         no_surprises(stage.vault)
 
+    def test_who_waits_for_a_connection_is_told_while_none_is_free(self, stage):
+        """A lock on what requests need. What looks at the pool needs no connection of it."""
+        vault = stage.vault
+
+        def pool():
+            return {name: vault.gauge(f"scaivault_db_pool_{name}") for name in ("size", "available", "max")}
+
+        with Load(stage) as load:
+            with psycopg.connect(stage.postgres.server.url()) as somebody, somebody.transaction(force_rollback=True):
+                somebody.execute("LOCK TABLE secrets IN ACCESS EXCLUSIVE MODE")
+                await_true(lambda: vault.gauge("scaivault_db_pool_waiting") > 0 and pool()["available"] == 0)
+                assert pool() == {"size": WORKERS, "available": 0, "max": WORKERS}
+            load.await_some(200, 201)
+        await_true(lambda: vault.gauge("scaivault_db_pool_waiting") == 0)
+        check_books(load)
+        no_surprises(vault)
+
 
 class TestRedis:
     @contextlib.contextmanager
@@ -523,12 +540,22 @@ class TestRedis:
         check_books(load)
         no_surprises(vault)
 
-    def test_metrics_say_like_readiness_whether_it_can_serve(self, stage):
+    @pytest.mark.parametrize("fault", ["stopped", "stands_still"])
+    def test_metrics_say_like_readiness_whether_it_can_serve_and_what_it_misses(self, stage, fault):
+        """Nobody asks anything of the API: a load balancer that goes by readiness would send nobody."""
         vault = stage.vault
-        await_true(lambda: vault.gauge("scaivault_ready") == 1)
-        with self.stopped(stage.redis):
-            await_true(lambda: vault.gauge("scaivault_ready") == 0)
-        await_true(lambda: vault.gauge("scaivault_ready") == 1)
+        found = {"database": 1, "redis": 1, "encryption": 1}
+
+        def ready():
+            return vault.gauge("scaivault_ready")
+
+        def reached():
+            return {name: vault.gauge("scaivault_dependency_ready", dependency=name) for name in found}
+
+        await_true(lambda: ready() == 1 and reached() == found)
+        with getattr(self, fault)(stage.redis):
+            await_true(lambda: ready() == 0 and reached() == found | {"redis": 0})
+        await_true(lambda: ready() == 1 and reached() == found)
 
 
 class TestKeyService:

@@ -232,6 +232,9 @@ def test_its_metrics_say_whether_it_is_ready(site):
     """From the first look on, and of itself: it needs no API."""
     worker = site.start()
     await_true(lambda: "\nscaivault_ready 1.0\n" in (probe(worker, "/v1/metrics") or ""))
+    page = probe(worker, "/v1/metrics")
+    for dependency in ("database", "redis", "encryption"):
+        assert f'\nscaivault_dependency_ready{{dependency="{dependency}"}} 1.0\n' in page
 
 
 def test_when_its_database_hangs_up_it_goes_on_afterwards(site):

@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from scaivault.bootstrap.base import VERSION
+from scaivault.edge.routes import operations
 from scaivault.features.secrets import store
 from scaivault.kernel.caller import Role
 from scaivault.storage import database as storage
@@ -228,7 +229,7 @@ class TestDetail:
         assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0, "rotations": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
-        assert detail["jobs"].keys() == {"access_notes", "pool_gauges", "metrics", "audit_months"}
+        assert detail["jobs"].keys() == {"access_notes", "metrics", "audit_months"}
         assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
         assert detail["workers"]["status"] == "ok"
 
@@ -266,7 +267,7 @@ class TestDetail:
             "last_success": None,
             "last_failure": sick.clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z"),
         }
-        assert detail["jobs"]["pool_gauges"]["status"] in {"ok", "starting"}
+        assert detail["jobs"]["metrics"]["status"] in {"ok", "starting"}
 
     def test_it_says_soon_what_is_wrong(self, ailing):
         with ailing("redis") as sick:
@@ -435,6 +436,25 @@ class TestCounting:
             assert grown("scaivault_secret_reads_total", tenant="tnt_a", secret_type=kind) == 0
         assert grown("scaivault_secret_writes_total", tenant="tnt_a") == 0
 
+    def test_faults_of_all_that_is_served_are_told_before_there_are_any(self, house):
+        served = operations(house.services.tables)
+        assert {("GET", "secrets"), ("PUT", "secrets"), ("POST", "batch"), ("GET", "system")} <= served
+        told = {
+            tuple(dict(labels)[label] for label in ("method", "path_category", "status"))
+            for name, labels in series(house)
+            if name == "scaivault_requests_total"
+        }
+        faults = {found for found in told if found[2] in {"500", "503"}}
+        assert faults == {(*each, status) for each in served for status in ("500", "503")}
+
+    def test_a_tenants_refusals_are_told_before_there_are_any(self, database_url, redis_url, tmp_path):
+        with opened(database_url, redis_url, tmp_path) as fresh:
+            told = {("scaivault_policy_violations_total", frozenset({("tenant", name)})) for name in ("tnt_a", "tnt_b")}
+            assert not told & series(fresh).keys()
+            furnish(fresh)  # who sends requests that are not refused
+            found = series(fresh)
+            assert {name: found[name] for name in told} == dict.fromkeys(told, 0)
+
     def test_denials_and_audit_rows_are_counted(self, house, ada, grown):
         house.someone("user:nobody").get("/v1/secrets/app/db")
         assert grown("scaivault_policy_violations_total", tenant="tnt_a") == 1
@@ -462,6 +482,8 @@ class TestCounting:
             "scaivault_active_requests",
             "scaivault_db_pool_size",
             "scaivault_db_pool_available",
+            "scaivault_db_pool_max",
+            "scaivault_db_pool_waiting",
             "scaivault_build_info",
             "scaivault_cache_requests_total",
             "scaivault_kms_errors_total",
@@ -477,6 +499,8 @@ class TestCounting:
         samples = series(house)
         assert 1 <= value(samples, "scaivault_db_pool_size") <= house.settings.database_pool_size
         assert 0 <= value(samples, "scaivault_db_pool_available") <= value(samples, "scaivault_db_pool_size")
+        assert value(samples, "scaivault_db_pool_max") == house.settings.database_pool_size
+        assert value(samples, "scaivault_db_pool_waiting") == 0
 
 
 class TestActiveRequests:

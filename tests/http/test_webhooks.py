@@ -1,6 +1,7 @@
 """Webhooks over the whole API, with a worker beside it and a receiver that knows the contract only."""
 
 import contextlib
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -528,12 +529,17 @@ class TestDelivery:
             last = shown["last_delivery"]
             assert (last["id"], last["status"], last["response_code"]) == (row["id"], "pending", 500)
             assert last["timestamp"] == row["last_attempt_at"]
-            [counted] = [
+            counted = [
                 line
                 for line in worker.instruments.render("")[0].decode().splitlines()
-                if line.startswith("scaivault_webhook_attempts_total{")
+                if re.match(r"scaivault_webhook_(attempts|deliveries)_total\{", line)
             ]
-            assert counted == f'scaivault_webhook_attempts_total{{status="failed",webhook="{webhook}"}} 1.0'
+            assert sorted(counted) == [
+                f'scaivault_webhook_attempts_total{{status="failed",webhook="{webhook}"}} 1.0',
+                f'scaivault_webhook_attempts_total{{status="success",webhook="{webhook}"}} 0.0',
+                f'scaivault_webhook_deliveries_total{{status="failed",webhook="{webhook}"}} 0.0',
+                f'scaivault_webhook_deliveries_total{{status="success",webhook="{webhook}"}} 0.0',
+            ]
             receiver.behave = status(200)
             house.clock.forward(seconds=40)
             await_deliveries(ada, webhook, lambda found: found[0]["status"] == "success")

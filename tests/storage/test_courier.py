@@ -64,7 +64,7 @@ def receivers():
 
 @pytest.fixture
 def courier(database, receivers):
-    hearers = Hearers(lambda *_: None, lambda *_: None, lambda *_: None)
+    hearers = Hearers(lambda *_: None, lambda *_: None, lambda *_: None, lambda *_: None)
     made = Courier(database, OneSecret(), receivers, NoLedger(), Standing(), hearers)
     yield made
     receivers.let_go.set()

@@ -452,10 +452,26 @@ class TestGauges:
                 stack.enter_context(database.session())
             assert (database.size, database.available) == (POOL_SIZE, 0)
         assert (database.size, database.available) == (POOL_SIZE, POOL_SIZE)
+        assert database.most == POOL_SIZE
+
+    def test_the_pool_tells_who_waits(self, database):
+        def ask():
+            with database.session() as session:
+                return session.one(Number, "SELECT 1 AS number").number
+
+        with ThreadPoolExecutor(2) as askers:
+            with contextlib.ExitStack() as stack:
+                for _ in range(POOL_SIZE):
+                    stack.enter_context(database.session())
+                assert database.waiting == 0
+                asking = [askers.submit(ask) for _ in range(2)]
+                await_true(lambda: database.waiting == 2)
+            assert [asked.result() for asked in asking] == [1, 1]
+        assert database.waiting == 0
 
     def test_an_unopened_one_has_nothing(self, url):
         database = Database(url, POOL_SIZE, lambda _seconds: None)
-        assert database.available == 0
+        assert (database.available, database.most, database.waiting) == (0, POOL_SIZE, 0)
 
 
 class TestProbe:

@@ -22,7 +22,7 @@ class Thresholds:
     fewest_slow: int = 20
 
     rate_limited_per_second: float = 0.5
-    limited_locally_per_second: float = 0.0
+    limited_locally_per_second: float = 0.5
 
     # Of what a process asks others: the bound that is slow, and the share of calls beyond it that is too many.
     database_seconds: float = 0.1

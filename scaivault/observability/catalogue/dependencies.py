@@ -1,11 +1,20 @@
 """What the vault stands on: PostgreSQL, Redis, the key service, its own caches."""
 
 from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
-from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, KMS_OPERATIONS
+from scaivault.observability.catalogue.vocabulary import CACHE_RESULTS, CACHES, DEPENDENCIES, KMS_OPERATIONS
 
 _EVERY_PROCESS = (Maker.API, Maker.WORKER, Maker.EXPORTER)
 _API_AND_WORKER = (Maker.API, Maker.WORKER)
 
+DEPENDENCY_READY = Series(
+    "scaivault_dependency_ready",
+    Kind.GAUGE,
+    "1 if every live process of the pod finds this dependency well, as its readiness says. Encryption is the key "
+    "service with its root key.",
+    {"dependency": DEPENDENCIES},
+    made_by=_API_AND_WORKER,
+    is_least=True,
+)
 DB_SECONDS = Series(
     "scaivault_db_latency_seconds",
     Kind.HISTOGRAM,
@@ -53,13 +62,25 @@ KMS_KEY_LAST_ROTATION = Series(
 DB_POOL_SIZE = Series(
     "scaivault_db_pool_size",
     Kind.GAUGE,
-    "Connections to PostgreSQL in the pools of live workers.",
+    "Connections to PostgreSQL that are open in the pools of live processes. Pools grow and shrink with what is asked.",
+    made_by=_API_AND_WORKER,
+)
+DB_POOL_MAX = Series(
+    "scaivault_db_pool_max",
+    Kind.GAUGE,
+    "What the pools of live processes may grow to: DATABASE_POOL_SIZE of each.",
     made_by=_API_AND_WORKER,
 )
 DB_POOL_AVAILABLE = Series(
     "scaivault_db_pool_available",
     Kind.GAUGE,
     "Pooled connections to PostgreSQL not in use.",
+    made_by=_API_AND_WORKER,
+)
+DB_POOL_WAITING = Series(
+    "scaivault_db_pool_waiting",
+    Kind.GAUGE,
+    "Requests and duties that wait for a connection, because all of their process's are in use.",
     made_by=_API_AND_WORKER,
 )
 CACHE_REQUESTS = Series(
@@ -71,6 +92,7 @@ CACHE_REQUESTS = Series(
 )
 
 SERIES = (
+    DEPENDENCY_READY,
     DB_SECONDS,
     REDIS_SECONDS,
     KMS_SECONDS,
@@ -78,6 +100,8 @@ SERIES = (
     KMS_KEY_USABLE,
     KMS_KEY_LAST_ROTATION,
     DB_POOL_SIZE,
+    DB_POOL_MAX,
     DB_POOL_AVAILABLE,
+    DB_POOL_WAITING,
     CACHE_REQUESTS,
 )

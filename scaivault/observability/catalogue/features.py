@@ -65,7 +65,10 @@ AUDIT_APPEND_SECONDS = Series(
     made_by=(Maker.API, Maker.WORKER),
 )
 POLICY_VIOLATIONS = Series(
-    "scaivault_policy_violations_total", Kind.COUNTER, "Requests refused by scope or policy.", {"tenant": CAP}
+    "scaivault_policy_violations_total",
+    Kind.COUNTER,
+    "Requests refused by scope or policy. Told of a tenant from when a process first knows one of its tokens.",
+    {"tenant": CAP},
 )
 
 WEBHOOK_DELIVERY_SECONDS = Series(
@@ -78,14 +81,15 @@ WEBHOOK_DELIVERY_SECONDS = Series(
 WEBHOOK_ATTEMPTS = Series(
     "scaivault_webhook_attempts_total",
     Kind.COUNTER,
-    "Attempts at deliveries. One that failed is followed by others, until its delivery is given up.",
+    "Attempts at deliveries, told from before the first one. One that failed is followed by others, until its delivery "
+    "is given up.",
     {"webhook": CAP, "status": OUTCOMES},
     made_by=(Maker.WORKER,),
 )
 WEBHOOK_DELIVERIES = Series(
     "scaivault_webhook_deliveries_total",
     Kind.COUNTER,
-    "Deliveries ended: arrived, or given up after the last attempt.",
+    "Deliveries ended: arrived, or given up after the last attempt. Told from before a webhook's first attempt.",
     {"webhook": CAP, "status": OUTCOMES},
     made_by=(Maker.WORKER,),
 )

@@ -15,7 +15,7 @@ from scaivault.observability.catalogue.vocabulary import (
 REQUESTS = Series(
     "scaivault_requests_total",
     Kind.COUNTER,
-    "Requests answered.",
+    "Requests answered. Those with 500 and 503 are told from the start, of each method and category that is served.",
     {"method": METHODS, "path_category": PATH_CATEGORIES, "status": STATUSES},
     starts_at_zero=False,
 )

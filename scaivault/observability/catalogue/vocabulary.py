@@ -29,6 +29,7 @@ PATH_CATEGORIES = (
     "unmatched",
 )
 STATUSES = tuple(str(status) for status in range(100, 600))
+FAULTS = ("500", "503")
 SECRET_TYPES = ("kv", "json", "certificate", "ssh_key", "api_key")
 KMS_OPERATIONS = ("encrypt", "decrypt", "sign")
 ACTIONS = tuple(action.value for action in Action)
@@ -48,6 +49,7 @@ JOBS = (
     "secret_expiry",
     "webhook_delivery",
 )
+DEPENDENCIES = ("database", "redis", "encryption")
 WITHIN_DAYS = ("1", "7", "14", "30", "60", "90")
 PROCESSES = (API, WORKER, EXPORTER) = ("api", "worker", "exporter")
 WORKER_STATES = (STARTING, SERVING, DRAINING) = ("starting", "serving", "draining")

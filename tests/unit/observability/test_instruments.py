@@ -54,6 +54,22 @@ def test_known_label_sets_start_at_zero(instruments):
     assert dropped == {(series.name,): 0 for series in all_series if series.labels and "dropped" not in series.name}
 
 
+def test_what_is_met_is_shown_before_anything_happens_to_it(instruments):
+    instruments.make_worker_series()
+    instruments.meet_operations([("GET", "secrets"), ("PUT", "secrets")])
+    instruments.meet_tenant("tnt_0")
+    instruments.meet_webhook("wh_1")
+    instruments.policy_violation("tnt_0")
+    instruments.meet_tenant("tnt_0")
+    faults = {(method, "secrets", status): 0 for method in ("GET", "PUT") for status in ("500", "503")}
+    assert samples(instruments, "scaivault_requests_total") == faults
+    assert samples(instruments, "scaivault_policy_violations_total") == {("tnt_0",): 1}
+    for ended in ("attempts", "deliveries"):
+        shown = samples(instruments, f"scaivault_webhook_{ended}_total")
+        assert shown == {("success", "wh_1"): 0, ("failed", "wh_1"): 0}
+    assert set(samples(instruments, "scaivault_metric_labels_dropped_total").values()) == {0}
+
+
 def test_tenants_are_capped_and_the_rest_is_counted_together(instruments):
     for number in range(5):
         instruments.secret_write(f"tnt_{number}")
@@ -101,7 +117,7 @@ def test_every_seam_moves_its_series(instruments):
     instruments.observe_redis(0.2)
     instruments.observe_kms("sign", 0.3)
     instruments.kms_failed("sign")
-    instruments.set_pool(6, 2)
+    instruments.set_pool(6, 2, 10, 3)
     instruments.observe_audit("read", success=False, seconds=0.4)
     instruments.cache_request("token", "hit")
     instruments.log_message("warn")
@@ -111,6 +127,8 @@ def test_every_seam_moves_its_series(instruments):
     assert samples(instruments, "scaivault_kms_errors_total")["sign",] == 1
     assert samples(instruments, "scaivault_db_pool_size") == {(): 6}
     assert samples(instruments, "scaivault_db_pool_available") == {(): 2}
+    assert samples(instruments, "scaivault_db_pool_max") == {(): 10}
+    assert samples(instruments, "scaivault_db_pool_waiting") == {(): 3}
     assert samples(instruments, "scaivault_audit_entries_total")["read", "false"] == 1
     assert samples(instruments, "scaivault_audit_append_seconds_sum") == {(): 0.4}
     assert samples(instruments, "scaivault_cache_requests_total")["token", "hit"] == 1
@@ -158,8 +176,9 @@ instruments.request_started("audit")
 instruments.secret_read("tnt_dev", "kv")
 instruments.secret_write("tnt_dev")
 instruments.policy_violation("tnt_dev")
-instruments.set_pool(5, 3)
+instruments.set_pool(5, 3, 10, 2)
 instruments.set_ready(sys.argv[2:] != ["unready"])
+instruments.set_dependency_ready("redis", True)
 print("ready", flush=True)
 input()
 """
@@ -179,12 +198,14 @@ def worker(folder, *words):
 
 def test_processes_add_up_and_live_gauges_go_with_them(tmp_path, instruments):
     instruments.join(tmp_path)
-    instruments.set_pool(1, 1)
+    instruments.set_pool(1, 1, 10, 0)
     with worker(tmp_path), worker(tmp_path):
         assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 2}
         assert samples(instruments, "scaivault_request_duration_seconds_count") == {("GET", "secrets"): 2}
         assert samples(instruments, "scaivault_active_requests")["audit",] == 2
         assert samples(instruments, "scaivault_db_pool_size") == {(): 11}
+        assert samples(instruments, "scaivault_db_pool_max") == {(): 30}
+        assert samples(instruments, "scaivault_db_pool_waiting") == {(): 4}
         assert samples(instruments, "scaivault_workers") == {("draining",): 0, ("serving",): 0, ("starting",): 3}
     assert samples(instruments, "scaivault_requests_total") == {("GET", "secrets", "200"): 2}
     assert samples(instruments, "scaivault_active_requests")["audit",] == 0
@@ -241,6 +262,20 @@ def test_a_pod_is_ready_if_each_of_its_live_processes_is(tmp_path, instruments):
         assert samples(instruments, "scaivault_ready") == {(): 1}
         instruments.set_ready(False)
         assert samples(instruments, "scaivault_ready") == {(): 0}
+
+
+def test_a_pod_finds_a_dependency_well_if_each_of_its_live_processes_does(tmp_path, instruments):
+    instruments.join(tmp_path)
+    assert samples(instruments, "scaivault_dependency_ready") == {("database",): 0, ("encryption",): 0, ("redis",): 0}
+    for dependency in ("database", "encryption", "redis"):
+        instruments.set_dependency_ready(dependency, True)
+    with worker(tmp_path):
+        assert samples(instruments, "scaivault_dependency_ready") == {
+            ("database",): 0,
+            ("encryption",): 0,
+            ("redis",): 1,
+        }
+    assert set(samples(instruments, "scaivault_dependency_ready").values()) == {1}
 
 
 def test_a_process_tells_what_it_does(tmp_path, instruments):

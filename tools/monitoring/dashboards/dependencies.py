@@ -27,14 +27,17 @@ POSTGRES = (
         "PostgreSQL pool",
         Kind.LINES,
         "short",
-        shows="Connections in the pools of live processes, and how many of them are not in use.",
-        normal="Many available. The size follows demand, up to processes times DATABASE_POOL_SIZE.",
-        act="None available for minutes: requests wait. If latency is up heal that; else add processes (scaling.md).",
+        shows="Connections in the pools of live processes, how many of them are not in use, how many there may be, and "
+        "who waits for one.",
+        normal="Nobody waits. The size follows demand, up to the most: processes times DATABASE_POOL_SIZE.",
+        act="Some wait for minutes: if latency is up heal that; else add processes (scaling.md).",
         queries=(
             Query("sum by (job) (scaivault_db_pool_size)", "{{job}} size"),
             Query("sum by (job) (scaivault_db_pool_available)", "{{job}} available"),
+            Query("sum by (job) (scaivault_db_pool_max)", "{{job}} most"),
+            Query("sum by (job) (scaivault_db_pool_waiting)", "{{job}} waiting"),
         ),
-        shades={"size$": Color.BLUE, "available$": Color.GREEN},
+        shades={"size$": Color.BLUE, "available$": Color.GREEN, "most$": Color.ORANGE, "waiting$": Color.RED},
         alerts=("ScaiVaultDatabasePoolExhausted",),
     ),
     Panel(

@@ -7,7 +7,10 @@ from tools.monitoring.dashboards.promql import quantile, rate, share
 SECONDS = "scaivault_request_duration_seconds"
 REQUESTS = "scaivault_requests_total"
 FAULTS = 'scaivault_requests_total{status=~"5.."}'
-POOL_IN_USE = "max(1 - sum by (job) (scaivault_db_pool_available) / (sum by (job) (scaivault_db_pool_size) > 0))"
+POOL_IN_USE = (
+    "max((sum by (job) (scaivault_db_pool_size) - sum by (job) (scaivault_db_pool_available)) "
+    "/ (sum by (job) (scaivault_db_pool_max) > 0))"
+)
 # A target that has been a vault within a day, so that `All` jobs are not those of others.
 OURS = "and on (job, instance) last_over_time(scaivault_build_info[1d])"
 BUDGET_STEPS = ((LINES.burn_slow, Color.YELLOW), (LINES.burn_medium, Color.ORANGE), (LINES.burn_fast, Color.RED))
@@ -75,8 +78,8 @@ SIGNALS = (
         "Saturation",
         Kind.STAT,
         "percentunit",
-        shows="The share of pooled connections to PostgreSQL in use, of the fullest job. A request holds one while it "
-        "works, so this is also how busy the request threads are.",
+        shows="How many of the connections to PostgreSQL that it may open the fullest job has in use. A request holds "
+        "one while it works, so this is also how busy the request threads are.",
         normal="Below 70 %.",
         act="If PostgreSQL latency is up, heal that first. Else add processes: docs/operations/scaling.md.",
         queries=(Query(POOL_IN_USE, "pool in use"),),
@@ -93,19 +96,21 @@ PROMISES = (
         "Up and ready",
         Kind.STATES,
         "none",
-        shows="Whether each process answers Prometheus, and whether each server of the API and each worker is ready.",
+        shows="Whether each process answers Prometheus, whether each server of the API and each worker is ready, and "
+        "whether all of a job reach what they depend on.",
         normal="Green throughout. A short gap on one line at a time is a rollout.",
-        act="Ask the process itself: `curl $OPS/v1/health/ready` names the dependency. Then the runbook.",
+        act="`reaches` names the dependency; `curl $OPS/v1/health/ready` of the process says what is wrong with it.",
         queries=(
             Query(f"max by (job, instance) (up {OURS})", "{{job}} {{instance}} answers"),
             Query("min by (job, instance) (scaivault_ready)", "{{job}} {{instance}} is ready"),
+            Query("min by (job, dependency) (scaivault_dependency_ready)", "{{job}} reaches {{dependency}}"),
         ),
         width=8,
         height=8,
         texts=(Text(1, "yes", Color.GREEN), Text(0, "NO", Color.RED)),
         alerts=(
             *("ScaiVaultDown", "ScaiVaultInstanceDown", "ScaiVaultNotReady", "ScaiVaultInstanceNotReady"),
-            *("ScaiVaultMetricsMissing", "ScaiVaultWatchdog"),
+            *("ScaiVaultMetricsMissing", "ScaiVaultWatchdog", "ScaiVaultRedisUnavailable"),
         ),
         most=1,
     ),

@@ -40,6 +40,11 @@ class OnRun(Protocol):
         """Hear of a lane that was worked on, and of what kept it from being so."""
 
 
+class OnRound(Protocol):
+    def __call__(self, lane: Lane) -> None:
+        """Hear of a lane to which attempts are about to be made."""
+
+
 class OnAttempt(Protocol):
     def __call__(self, lane: Lane, delivery: DueDelivery, outcome: Outcome) -> None:
         """Hear of an attempt that was made, before it is written down."""
@@ -49,6 +54,7 @@ class OnAttempt(Protocol):
 class Hearers:
     """Who is told of what."""
 
+    on_round: OnRound
     on_attempt: OnAttempt
     on_run: OnRun
     on_free: Callable[[], None]
@@ -137,6 +143,7 @@ class Courier:
                 if due is None:
                     return
                 kept, batch, secrets = due
+                self._hearers.on_round(kept)
                 attempts = self._send(senders, kept, secrets, batch)
                 self._ledger.note(kept, attempts)
 

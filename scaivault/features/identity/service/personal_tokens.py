@@ -27,12 +27,19 @@ class PersonalTokens:
     """Tokens of the form `skt_…`, looked up by a keyed hash and remembered under their tenant's epoch."""
 
     def __init__(
-        self, database: Database, epochs: Epochs, hasher: Callable[[], TokenHasher], on_cache: Callable[[str], None]
+        self,
+        database: Database,
+        epochs: Epochs,
+        hasher: Callable[[], TokenHasher],
+        on_cache: Callable[[str], None],
+        on_tenant: Callable[[str], None],
     ) -> None:
+        """`on_tenant` hears whose tenant's token had to be looked up."""
         self._database = database
         self._epochs = epochs
         self._hasher = hasher
         self._on_cache = on_cache
+        self._on_tenant = on_tenant
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._turn = threading.Lock()
 
@@ -69,6 +76,7 @@ class PersonalTokens:
         if row is None:
             return None
         known = _Known(row.digest, row.standing())
+        self._on_tenant(known.standing.principal.tenant_id)
         with self._turn:
             self._known[digest] = known
             self._known.move_to_end(digest)

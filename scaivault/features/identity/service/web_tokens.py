@@ -42,13 +42,16 @@ class WebTokens:
         expected: Audience,
         clock: Clock,
         on_cache: Callable[[str], None],
+        on_tenant: Callable[[str], None],
     ) -> None:
+        """`on_tenant` hears whose tenant's token had to be verified."""
         self._database = database
         self._epochs = epochs
         self._keys = keys
         self._expected = expected
         self._clock = clock
         self._on_cache = on_cache
+        self._on_tenant = on_tenant
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._turn = threading.Lock()
 
@@ -84,6 +87,7 @@ class WebTokens:
         generation = self._keys.generation()
         claims = verify(token, self._keys.find(kid), self._expected, self._clock.now())
         standing = self._standing(claims, digest)
+        self._on_tenant(standing.principal.tenant_id)
         with self._turn:
             self._known[digest] = _Known(generation, standing)
             self._known.move_to_end(digest)

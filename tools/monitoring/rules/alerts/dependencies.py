@@ -5,7 +5,10 @@ from tools.monitoring.rules.model import Alert, Panel, Seen, silent
 _DEPENDENCIES = "scaivault-dependencies"
 _API = 'job="scaivault",instance="vault-0:9464"'
 LOCAL = f'scaivault_rate_limit_local_total{{{_API},category="read"}}'
-AVAILABLE, SIZE = f"scaivault_db_pool_available{{{_API}}}", f"scaivault_db_pool_size{{{_API}}}"
+REACHED = f'scaivault_dependency_ready{{{_API},dependency="redis"}}'
+AVAILABLE, SIZE, MOST, WAITING = (
+    f"scaivault_db_pool_{name}{{{_API}}}" for name in ("available", "size", "max", "waiting")
+)
 KMS_CALLS, KMS_ERRORS = (
     f'scaivault_kms_latency_seconds_count{{{_API},operation="decrypt"}}',
     f'scaivault_kms_errors_total{{{_API},operation="decrypt"}}',
@@ -18,6 +21,11 @@ def calls(name: str, bound: str, quick: str, every: str, more: str = "") -> dict
     """A histogram in two series: the calls that were no slower than `bound`, and all."""
     labels = f"{_API}{more}"
     return {f'{name}_bucket{{{labels},le="{bound}"}}': quick, f"{name}_count{{{labels}}}": every}
+
+
+def pool(available: str, size: str, *, waiting: str, most: str = "10x84") -> dict[str, str]:
+    """The four series of a pool, or of a pod's."""
+    return {AVAILABLE: available, SIZE: size, MOST: most, WAITING: waiting}
 
 
 def _slow(histogram: str, bound: str, more: str = "") -> tuple[Seen, ...]:
@@ -46,18 +54,24 @@ ALERTS = (
     Alert(
         "ScaiVaultDatabasePoolExhausted",
         "ticket",
-        "max_over_time(scaivault_db_pool_available[5m]) == 0 and scaivault_db_pool_size > 0",
+        "min_over_time(scaivault_db_pool_waiting[5m]) > 0 and scaivault_db_pool_size > 0\n"
+        "or max_over_time(scaivault_db_pool_available[5m]) == 0 and scaivault_db_pool_size >= scaivault_db_pool_max",
         "5m",
         "All connections of {{ $labels.instance }} to PostgreSQL are in use",
-        "Not one connection of {{ $labels.instance }} to PostgreSQL was free for 10 minutes: requests wait for each other, and "
-        "fail with 503 when they wait too long. Either PostgreSQL is slow, or DATABASE_POOL_SIZE is too small for the load.",
+        "For 10 minutes requests of {{ $labels.instance }} waited for a connection to PostgreSQL, or not one was free of all that "
+        "there may be. They fail with 503 when they wait too long. Either PostgreSQL is slow, or DATABASE_POOL_SIZE is too "
+        "small for the load.",
         Panel(_DEPENDENCIES, "PostgreSQL pool"),
         (
-            Seen("all are lent", {AVAILABLE: "4x4 0x80", SIZE: "10x84"}, "15m"),
+            Seen("all are lent", pool("4x4 0x80", "10x84", waiting="0x84"), "15m"),
+            Seen("one process of two has none to lend", pool("3x84", "13x84", most="20x84", waiting="0x4 1x80"), "15m"),
+            silent("all that are open are lent, and more may be", pool("0x84", "2x84", waiting="0x84"), "15m"),
             silent(
-                "one comes back now and then", {AVAILABLE: "0x9 1 0x9 1 0x9 1 0x9 1 0x9 1 0x9 1", SIZE: "10x60"}, "15m"
+                "one comes back now and then",
+                pool("0x9 1 0x9 1 0x9 1 0x9 1 0x9 1 0x9 1", "10x60", waiting="1x9 0 1x9 0 1x9 0 1x9 0 1x9 0 1x9 0"),
+                "15m",
             ),
-            silent("there are none, PostgreSQL is away", {AVAILABLE: "0x80", SIZE: "0x80"}, "15m"),
+            silent("there are none, PostgreSQL is away", pool("0x80", "0x80", waiting="2x80"), "15m"),
         ),
     ),
     Alert(
@@ -74,17 +88,21 @@ ALERTS = (
     Alert(
         "ScaiVaultRedisUnavailable",
         "ticket",
-        "sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m])) > <limited_locally_per_second>",
+        'min without (instance, pod, dependency) (scaivault_dependency_ready{dependency="redis"}) == 0\n'
+        "or sum without (instance, pod, category) (rate(scaivault_rate_limit_local_total[5m]))"
+        " > <limited_locally_per_second>",
         "5m",
-        "Rate limits are kept without Redis",
-        '{{ $value | printf "%.1f" }} requests a second were limited by the processes\' own buckets, because Redis did not answer. '
-        "Requests are served; limits hold for each process alone, so that together they let through more. Readiness fails, "
-        "and load balancers that go by it send nobody.",
-        Panel(_DEPENDENCIES, "Limited without Redis"),
+        "Redis does not answer {{ $labels.job }}",
+        "For 5 minutes a process of {{ $labels.job }} was not ready for want of Redis, or limited requests by its own buckets. "
+        "Requests that come are served; limits hold for each process alone, so that together they let through more. While "
+        "readiness fails, load balancers that go by it send nobody.",
+        Panel("scaivault-overview", "Up and ready"),
         (
-            Seen("Redis is stopped", {LOCAL: "0x10 0+20x60"}, "12m"),
-            silent("it restarts", {LOCAL: "0x10 0+20x4 80x100"}, "12m"),
-            silent("it never was away", {LOCAL: "0x80"}, "12m"),
+            Seen("Redis is stopped, and nobody is sent any more", {REACHED: "1x9 0x70", LOCAL: "0x9 40x70"}, "8m"),
+            Seen("Redis is stopped, and requests go on", {REACHED: "1x9 0x70", LOCAL: "0x10 0+20x60"}, "12m"),
+            Seen("it answers probes and is too slow for requests", {REACHED: "1x80", LOCAL: "0x10 0+20x60"}, "12m"),
+            silent("it restarts", {REACHED: "1x9 0x4 1x100", LOCAL: "0x10 0+20x4 80x100"}, "12m"),
+            silent("it never was away", {REACHED: "1x80", LOCAL: "0x80"}, "12m"),
         ),
     ),
     Alert(

@@ -57,7 +57,8 @@ ALERTS = (
         "2m",
         "No instance of ScaiVault is ready",
         "All API processes run and none can serve: PostgreSQL, Redis or the key service is away, or all of them are ending. "
-        "Load balancers send requests to nobody. /v1/health/ready on the internal port says which it is, in one word each.",
+        "Load balancers send requests to nobody. `scaivault_dependency_ready` is 0 for what is away; /v1/health/ready on the "
+        "internal port says of each in one word what is wrong.",
         UP,
         (
             Seen("both lose the database", {READY: "1x4 0x20", READY_TOO: "1x4 0x20"}, "4m"),
@@ -72,7 +73,7 @@ ALERTS = (
         "10m",
         "{{ $labels.instance }} of ScaiVault is not ready",
         "{{ $labels.instance }} ({{ $labels.job }}) runs, but at least one of its processes has not been ready for 10 minutes. "
-        "/v1/health/ready on its internal port says what it misses, in one word each.",
+        "`scaivault_dependency_ready` is 0 for what it misses; /v1/health/ready on its internal port says why in one word each.",
         UP,
         (
             Seen("one of two is cut off", {READY: "1x4 0x60", READY_TOO: "1x80"}, "12m"),
