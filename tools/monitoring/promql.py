@@ -20,6 +20,7 @@ SCRAPE_INTERVAL = timedelta(seconds=15)
 SCRAPES_IN_A_RANGE = 4  # one may fail, and yet there are two to compare
 JOBS = {"scaivault": Maker.API, "scaivault-worker": Maker.WORKER, "scaivault-exporter": Maker.EXPORTER}
 TARGET = frozenset({"job", "instance", "pod"})
+DEPLOYMENT = frozenset({"cluster", "namespace", "release"})  # a target may have them; without, they are empty
 PROMETHEUS_OWN = {"up": Kind.GAUGE, "ALERTS": Kind.GAUGE}
 _OF_COUNTERS = {"rate", "irate", "increase", "resets"}
 _ANYTHING = {"count", "group", "absent", "absent_over_time", "count_over_time", "present_over_time"}
@@ -117,14 +118,16 @@ class Judge:
             return _Named(None, self.labels(self._records[name]))
         if name in PROMETHEUS_OWN:
             more = {"alertname", "alertstate", "severity"} if name == "ALERTS" else set()
-            return _Named(None, TARGET | more)
+            return _Named(None, TARGET | DEPLOYMENT | more)
         part = _PARTS.search(name)
         series = self._series.get(name) or self._series.get(_PARTS.sub("", name))
         if series is None or (part is not None) is not (series.kind is Kind.HISTOGRAM):
             return None
         le = {"le"} if part is not None and part[1] == "bucket" else set()
         labels = {f"exported_{label}" if label in TARGET else label for label in series.labels}
-        return _Named(series, TARGET | labels | le, series.kind is not Kind.GAUGE, series.scope is Scope.CLUSTER)
+        return _Named(
+            series, TARGET | DEPLOYMENT | labels | le, series.kind is not Kind.GAUGE, series.scope is Scope.CLUSTER
+        )
 
     def _labels(self, node: object) -> Labels:
         if isinstance(node, promql.VectorSelector):

@@ -1,5 +1,6 @@
 """What nobody waits for, and somebody misses: rotation, webhooks, the worker, the exporter."""
 
+from tools.monitoring.rules.installations import INSTALLATION, every_job, gone, up
 from tools.monitoring.rules.model import Alert, Panel, Seen, silent
 
 _BACKGROUND = "scaivault-background"
@@ -28,6 +29,15 @@ def rotations(status: str, values: str) -> dict[str, str]:
 
 def attempts(status: str, values: str, webhook: str = "wh_1") -> dict[str, str]:
     return {f'scaivault_webhook_attempts_total{{{_WORKER},webhook="{webhook}",status="{status}"}}': values}
+
+
+PROD = {"cluster": "a", "namespace": "prod", "release": "vault"}
+
+
+def _but_for(job: str) -> dict[str, str]:
+    """Two releases of a namespace; of the first the pods of one job are gone."""
+    both = every_job("1x60", **PROD) | every_job("1x60", **PROD | {"release": "two"})
+    return both | up(job, "1x4 stale", **PROD)
 
 
 ALERTS = (
@@ -124,7 +134,8 @@ ALERTS = (
     Alert(
         "ScaiVaultExporterStale",
         "ticket",
-        "max without (instance, pod) (scaivault_exporter_up) == 0",
+        # One of them leads, in whichever zone, and the others say 0.
+        f"max by ({INSTALLATION}, collector) (scaivault_exporter_up) == 0",
         "5m",
         "The exporter sees nothing of {{ $labels.collector }}",
         "No exporter has succeeded in looking at {{ $labels.collector }} for 5 minutes; what it saw before is withdrawn, and "
@@ -134,22 +145,29 @@ ALERTS = (
             Seen("the look fails", {LOOKED: "1x4 0x40"}, "8m", labels={"collector": "secrets"}),
             Seen("neither leads", {LOOKED: "1x4 0x40", LOOKED_TOO: "0x44"}, "8m"),
             silent("the other one leads", {LOOKED: "1x4 0x40", LOOKED_TOO: "0x6 1x40"}, "8m"),
+            silent(
+                "the one of another zone leads",
+                {LOOKED.replace("}", ',zone="a"}'): "0x44", LOOKED_TOO.replace("}", ',zone="b"}'): "1x44"},
+                "8m",
+            ),
             silent("one look fails", {LOOKED: "1x4 0 1x40"}, "8m"),
         ),
     ),
     Alert(
         "ScaiVaultExporterDown",
-        "ticket",
-        'sum without (instance, pod) (up{job="scaivault-exporter"}) == 0 or absent(up{job="scaivault-exporter"})',
+        "page",
+        gone("scaivault-exporter"),
         "5m",
-        "No exporter can be reached",
+        "No exporter can be reached{{ with $labels.namespace }} in {{ . }}{{ end }}",
         "Prometheus has reached no exporter for 5 minutes. The vault serves as ever; what is true of the whole deployment "
         "(queues, the root key, overdue rotations) is told by nobody, and alerts that go by it are blind.",
         Panel(_BACKGROUND, "Exporter"),
         (
             Seen("it ends", {EXPORTER_UP: "1x4 0x40"}, "8m"),
             Seen("nobody scrapes it", {WORKER_UP: "1x40"}, "6m"),
+            Seen("that of one installation is gone", _but_for("scaivault-exporter"), "8m", labels=PROD),
             silent("one of two ends", {EXPORTER_UP: "1x4 0x40", EXPORTER_UP_TOO: "1x44"}, "8m"),
+            silent("it was taken down on purpose", every_job("1x4 stale", **PROD), "70m"),
         ),
     ),
     Alert(
@@ -182,16 +200,18 @@ ALERTS = (
     Alert(
         "ScaiVaultWorkerDown",
         "page",
-        'sum without (instance, pod) (up{job="scaivault-worker"}) == 0 or absent(up{job="scaivault-worker"})',
+        gone("scaivault-worker"),
         "5m",
-        "No worker can be reached",
+        "No worker can be reached{{ with $labels.namespace }} in {{ . }}{{ end }}",
         "Prometheus has reached no worker for 5 minutes. Requests are served; nothing is rotated, no webhook is told, and what "
         "is due waits until one runs. Nothing of it is lost within a week.",
         Panel(_BACKGROUND, "Workers' duties"),
         (
             Seen("it ends", {WORKER_UP: "1x4 0x40"}, "8m"),
             Seen("nobody scrapes it", {EXPORTER_UP: "1x40"}, "6m"),
+            Seen("that of one installation is gone", _but_for("scaivault-worker"), "8m", labels=PROD),
             silent("one of two ends", {WORKER_UP: "1x4 0x40", WORKER_UP_TOO: "1x44"}, "8m"),
+            silent("it was taken down on purpose", every_job("1x4 stale", **PROD), "70m"),
             silent("it is replaced", {WORKER_UP: "1x4 0x8 1x40"}, "8m"),
         ),
     ),
