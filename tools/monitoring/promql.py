@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import promql_parser as promql
-from promql_parser import AggModifierType, LabelModifierType, MatchOp
+from promql_parser import AggModifierType, LabelModifierType, MatchOp, VectorMatchCardinality
 
 from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS, OVERFLOW
@@ -154,8 +154,11 @@ class Judge:
             return left | right
         if str(node.op) == "or":
             return left & right
-        matching = node.modifier.matching if node.modifier is not None else None
-        if str(node.op) in {"and", "unless"} or matching is None:
+        modifier = node.modifier
+        if str(node.op) in {"and", "unless"} or modifier is None or modifier.matching is None:
+            return left
+        matching = modifier.matching
+        if modifier.card == VectorMatchCardinality.ManyToOne:  # group_left: many keep what tells them apart
             return left
         named = frozenset(matching.labels)
         return left & named if matching.type == LabelModifierType.Include else left - named

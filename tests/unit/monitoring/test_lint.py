@@ -129,7 +129,11 @@ def test_a_records_name_tells_its_level():
         ("sum(scaivault_exporter_up)", set()),
         ('absent(up{job="scaivault"})', {"job"}),
         ("scaivault_exporter_up or scaivault_ready", {"job", "instance", "pod", *DEPLOYED}),
-        ("scaivault_exporter_up * on (job) group_left scaivault_ready", {"job"}),
+        ("scaivault_exporter_up * on (job) scaivault_ready", {"job"}),
+        (
+            "scaivault_exporter_up * on (job) group_left scaivault_ready",
+            {"job", "instance", "pod", "collector", *DEPLOYED},
+        ),
         ("time() - scaivault_exporter_up", {"job", "instance", "pod", "collector", *DEPLOYED}),
         ("scaivault_worker_last_success_timestamp_seconds", {"job", "instance", "pod", "exported_job", *DEPLOYED}),
         ("scaivault_db_latency_seconds_bucket", {"job", "instance", "pod", "le", *DEPLOYED}),
