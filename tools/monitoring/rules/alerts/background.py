@@ -10,6 +10,7 @@ _EXPORTER, _WORKER = (
 )
 _EXPORTER_TOO = 'job="scaivault-exporter",instance="exporter-1:9465"'
 DUE = f"scaivault_rotation_oldest_due_seconds{{{_EXPORTER}}}"
+FAILING = f"scaivault_secrets_rotation_failing{{{_EXPORTER}}}"
 OVERDUE = f"scaivault_secrets_rotation_overdue{{{_EXPORTER}}}"
 OVERDUE_TOO = f"scaivault_secrets_rotation_overdue{{{_EXPORTER_TOO}}}"
 PENDING = f"scaivault_webhook_oldest_pending_seconds{{{_EXPORTER}}}"
@@ -21,10 +22,6 @@ WORKER_UP_TOO = 'up{job="scaivault-worker",instance="worker-1:9466"}'
 # `exported_job`: what Prometheus makes of the vault's own label `job`.
 SUCCEEDED = f'scaivault_worker_last_success_timestamp_seconds{{{_WORKER},exported_job="webhook_delivery"}}'
 BATCHES = f'scaivault_worker_jobs_total{{{_WORKER},exported_job="webhook_delivery",status="success"}}'
-
-
-def rotations(status: str, values: str) -> dict[str, str]:
-    return {f'scaivault_secret_rotations_total{{{_WORKER},status="{status}"}}': values}
 
 
 def attempts(status: str, values: str, webhook: str = "wh_1") -> dict[str, str]:
@@ -47,7 +44,7 @@ ALERTS = (
         "cluster:scaivault_rotation_oldest_due_seconds:max > <rotation_due_seconds>",
         "5m",
         "Rotations are not done when they are due",
-        "The oldest rotation has been due for {{ $value | humanizeDuration }} and nobody has done it. No worker runs, or they do "
+        "The oldest rotation has been due for {{ $value | humanizeDuration }} and nobody has tried it. No worker runs, or they do "
         "not get through. Secrets stay readable with their present value, and get older than their policy allows.",
         Panel(_BACKGROUND, "Rotation queue"),
         (
@@ -59,17 +56,17 @@ ALERTS = (
     Alert(
         "ScaiVaultRotationFailing",
         "ticket",
-        'sum without (instance, pod, status) (increase(scaivault_secret_rotations_total{status="failed"}[1h]))'
-        " >= <rotation_failures>",
-        "5m",
-        "Rotations fail",
-        "{{ $value | humanize }} attempts at a rotation failed within an hour. The present values stay valid; what was to be replaced is "
-        "not. The audit trail has the reason of each.",
-        Panel(_BACKGROUND, "Rotations"),
+        "cluster:scaivault_secrets_rotation_failing:max > 0",
+        "10m",
+        "Rotations fail: {{ $value }}",
+        "{{ $value }} secrets are due and have failed to be rotated for 10 minutes and several attempts. The present values "
+        "stay valid; what was to be replaced is not. The audit trail has the reason of each.",
+        Panel(_BACKGROUND, "Rotations that fail"),
         (
-            Seen("the target refuses", rotations("failed", "0x10 0+1x60"), "15m"),
-            silent("one failed", rotations("failed", "0x10 1x60"), "15m"),
-            silent("all succeed", rotations("failed", "0x70") | rotations("success", "0+5x70"), "15m"),
+            Seen("the target refuses", {FAILING: "0x10 1x80"}, "15m"),
+            Seen("its pauses are hours", {FAILING: "0x10 1x2000"}, "8h"),
+            silent("one failed and is done by the next attempts", {FAILING: "0x10 1x30 0x40"}, "15m"),
+            silent("all succeed", {FAILING: "0x70"}, "15m"),
         ),
     ),
     Alert(
