@@ -151,7 +151,9 @@ ALERTS = (
     Alert(
         "ScaiVaultLabelsDropped",
         "ticket",
-        "sum without (instance, pod) (increase(scaivault_metric_labels_dropped_total[1h])) > 0",
+        # News once: who has more tenants than are kept apart has them for good, and knows by tomorrow.
+        "sum without (instance, pod) (increase(scaivault_metric_labels_dropped_total[1h])) > 0\n"
+        "unless sum without (instance, pod) (increase(scaivault_metric_labels_dropped_total[1d] offset 1d)) > 0",
         "5m",
         "{{ $labels.series }} has more label values than it may",
         "{{ $value | humanize }} updates of {{ $labels.series }} within an hour were counted as `__other__`: there are more "
@@ -163,6 +165,7 @@ ALERTS = (
             ),
             silent("all are known", {DROPPED: "0x60"}, "12m"),
             silent("it was long ago", {DROPPED: "7x60"}, "12m"),
+            silent("it is so for good", {DROPPED: "0+1x8000"}, "30h"),
         ),
     ),
     Alert(
