@@ -30,7 +30,7 @@ EXPORTER_GRANTS = (
     "GRANT SELECT (tenant_id, occurred_at, action, success) ON audit_log TO scaivault_exporter",
     "GRANT SELECT (identity_id, extra_data) ON audit_log TO scaivault_exporter",
     "GRANT SELECT ON key_rotations TO scaivault_exporter",
-    "GRANT SELECT (state, due_at, is_deleted) ON secret_rotations TO scaivault_exporter",
+    "GRANT SELECT (state, due_at, is_deleted, failures) ON secret_rotations TO scaivault_exporter",
     "GRANT SELECT (tenant_id, webhook_id, due_at) ON webhook_lanes TO scaivault_exporter",
     "GRANT SELECT (tenant_id, id, is_enabled) ON webhooks TO scaivault_exporter",
     "GRANT SELECT (tenant_id, webhook_id, next_attempt_at) ON webhook_deliveries TO scaivault_exporter",

@@ -50,16 +50,21 @@ def running(alertmanager, tmp_path_factory):
         processes.stop(process, signal.SIGTERM, 10)
 
 
-def states(url, namespace):
-    listed = requests.get(f"{url}/alerts", {"filter": f'namespace="{namespace}"'}, timeout=10).json()
+def installation(namespace, cluster="eu", release="vault"):
+    return {"cluster": cluster, "namespace": namespace, "release": release}
+
+
+def states(url, of):
+    wanted = [f'{label}="{value}"' for label, value in of.items()]
+    listed = requests.get(f"{url}/alerts", {"filter": wanted}, timeout=10).json()
     return {alert["labels"]["alertname"]: alert["status"]["state"] for alert in listed}
 
 
-def tell(url, namespace, names):
-    """So many alerts fire; what state each of them is in when Alertmanager has looked at them all."""
-    labels = [{"alertname": name, "severity": NAMES[name].severity, "namespace": namespace} for name in names]
+def tell(url, of, names, job="scaivault"):
+    """So many alerts of an installation fire; what state each of them is in when Alertmanager has looked at them all."""
+    labels = [{"alertname": name, "severity": NAMES[name].severity, "job": job, **of} for name in names]
     assert requests.post(f"{url}/alerts", json=[{"labels": each} for each in labels], timeout=10).ok
-    return await_true(lambda: (found := states(url, namespace)).keys() == set(names) and found, 60)
+    return await_true(lambda: (found := states(url, of)).keys() == set(names) and found, 60)
 
 
 def test_alertmanager_takes_it(amtool):
@@ -96,6 +101,7 @@ DOWN_LEAVES = {
     "ScaiVaultDown",
     "ScaiVaultWatchdog",
     "ScaiVaultKmsKeyUnusable",
+    "ScaiVaultPolicyViolationSpike",
     "ScaiVaultWorkerDown",
     "ScaiVaultExporterDown",
 }
@@ -120,12 +126,10 @@ NOT_READY_LEAVES = NAMES.keys() - {
     ],
 )
 def test_what_follows_from_something_worse_is_not_told(running, worst, also, told):
-    namespace = f"with-{worst.lower()}"
-    tell(running, namespace, {worst, *also})
+    of = installation(f"with-{worst.lower()}")
+    tell(running, of, {worst, *also})
     wanted = {worst} | (set(told) - _silenced_among(told))
-    assert await_true(
-        lambda: {name for name, state in states(running, namespace).items() if state == "active"} == wanted, 60
-    )
+    assert await_true(lambda: {name for name, state in states(running, of).items() if state == "active"} == wanted, 60)
 
 
 def _silenced_among(names):
@@ -141,7 +145,39 @@ def _silenced_among(names):
     return {name for name in names if pairs.get(name) in names}
 
 
-def test_another_installation_s_alerts_are_told(running):
-    tell(running, "staging", ["ScaiVaultDown"])
-    assert tell(running, "production", ["ScaiVaultDatabaseSlow"])
-    assert await_true(lambda: states(running, "production") == {"ScaiVaultDatabaseSlow": "active"}, 60)
+@pytest.mark.parametrize(
+    ("worst", "job"),
+    [
+        ("ScaiVaultDown", "scaivault"),
+        ("ScaiVaultWorkerDown", "scaivault-worker"),
+        ("ScaiVaultExporterDown", "scaivault-exporter"),
+    ],
+)
+@pytest.mark.parametrize("instances_job", ["scaivault", "scaivault-worker", "scaivault-exporter"])
+def test_an_instance_that_is_down_is_told_unless_all_of_its_job_are(running, worst, job, instances_job):
+    of = installation(f"{instances_job}-beside-{job}")
+    tell(running, of, [worst, "ScaiVaultInstanceDown"], instances_job)
+    wanted = "suppressed" if instances_job == job else "active"
+    assert await_true(lambda: states(running, of) == {worst: "active", "ScaiVaultInstanceDown": wanted}, 60)
+
+
+@pytest.mark.parametrize(
+    "another",
+    [
+        installation("production", cluster="us"),
+        installation("staging"),
+        installation("production", release="two"),
+        installation("production", cluster="", release=""),
+    ],
+    ids=["of another cluster", "of another namespace", "of another release", "of which less is known"],
+)
+def test_another_installation_s_alerts_are_told(running, another):
+    worst, consequences = "ScaiVaultDown", ["ScaiVaultErrorBudgetBurnFast", "ScaiVaultDatabaseSlow"]
+    tell(running, another, [worst])
+    tell(running, installation("production"), consequences)
+    wanted = dict.fromkeys(consequences, "active")
+    assert await_true(lambda: states(running, installation("production")) == wanted, 60)
+
+
+def test_one_notification_is_of_one_installation():
+    assert CONFIGURATION["route"]["group_by"] == ["alertname", *installation("any")]

@@ -93,6 +93,6 @@ ROUNDS = (
             Injection("the worker is killed", processes.worker_killed, ("ScaiVaultWorkerDown",)),
             Injection("the exporter is killed", processes.exporter_killed, ("ScaiVaultExporterDown",)),
         ),
-        dict.fromkeys(("ScaiVaultDown", "ScaiVaultInstanceDown"), "it takes some seconds to start"),
+        {"ScaiVaultDown": "it takes some seconds to start", "ScaiVaultInstanceDown": "so does it, and two are away"},
     ),
 )

@@ -138,6 +138,22 @@ def test_the_queue_is_what_is_due_and_not_done(connection, database):
     assert told["scaivault_rotation_oldest_due_seconds"] >= 120
 
 
+def test_what_failed_is_counted_by_itself_and_hides_nothing_that_waits(connection, database):
+    add(connection, "failing/", 4, "-3 hours")
+    add(connection, "failing-and-late/", 2, "-2 days", state="overdue")
+    add(connection, "gone/", 1, "-3 days")
+    connection.execute("UPDATE secret_rotations SET failures = 3, wake_at = now() + interval '1 hour'")
+    connection.execute("UPDATE secrets SET deleted_at = now(), recoverable_until = now() WHERE path LIKE 'gone/%'")
+    add(connection, "due/", 1, "-2 minutes")
+    add(connection, "late/", 1, "-2 days", state="overdue")
+    with database.session() as session:
+        found = find_queue(session)
+        told = {family.name: family.samples[0].value for family in collect(session)}
+    assert (found.depth, found.failing, found.overdue) == (1, 6, 3)
+    assert 120 <= found.oldest_seconds < 3_600
+    assert told["scaivault_secrets_rotation_failing"] == 6
+
+
 def test_of_an_empty_queue_every_number_is_nought(database, connection):
     with database.session() as session:
         told = {family.name: family.samples[0].value for family in collect(session)}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import promql_parser as promql
-from promql_parser import AggModifierType, LabelModifierType, MatchOp
+from promql_parser import AggModifierType, LabelModifierType, MatchOp, VectorMatchCardinality
 
 from scaivault.observability.catalogue.series import Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import BUCKETS_SECONDS, OVERFLOW
@@ -20,6 +20,7 @@ SCRAPE_INTERVAL = timedelta(seconds=15)
 SCRAPES_IN_A_RANGE = 4  # one may fail, and yet there are two to compare
 JOBS = {"scaivault": Maker.API, "scaivault-worker": Maker.WORKER, "scaivault-exporter": Maker.EXPORTER}
 TARGET = frozenset({"job", "instance", "pod"})
+DEPLOYMENT = frozenset({"cluster", "namespace", "release"})  # a target may have them; without, they are empty
 PROMETHEUS_OWN = {"up": Kind.GAUGE, "ALERTS": Kind.GAUGE}
 _OF_COUNTERS = {"rate", "irate", "increase", "resets"}
 _ANYTHING = {"count", "group", "absent", "absent_over_time", "count_over_time", "present_over_time"}
@@ -117,14 +118,16 @@ class Judge:
             return _Named(None, self.labels(self._records[name]))
         if name in PROMETHEUS_OWN:
             more = {"alertname", "alertstate", "severity"} if name == "ALERTS" else set()
-            return _Named(None, TARGET | more)
+            return _Named(None, TARGET | DEPLOYMENT | more)
         part = _PARTS.search(name)
         series = self._series.get(name) or self._series.get(_PARTS.sub("", name))
         if series is None or (part is not None) is not (series.kind is Kind.HISTOGRAM):
             return None
         le = {"le"} if part is not None and part[1] == "bucket" else set()
         labels = {f"exported_{label}" if label in TARGET else label for label in series.labels}
-        return _Named(series, TARGET | labels | le, series.kind is not Kind.GAUGE, series.scope is Scope.CLUSTER)
+        return _Named(
+            series, TARGET | DEPLOYMENT | labels | le, series.kind is not Kind.GAUGE, series.scope is Scope.CLUSTER
+        )
 
     def _labels(self, node: object) -> Labels:
         if isinstance(node, promql.VectorSelector):
@@ -151,8 +154,11 @@ class Judge:
             return left | right
         if str(node.op) == "or":
             return left & right
-        matching = node.modifier.matching if node.modifier is not None else None
-        if str(node.op) in {"and", "unless"} or matching is None:
+        modifier = node.modifier
+        if str(node.op) in {"and", "unless"} or modifier is None or modifier.matching is None:
+            return left
+        matching = modifier.matching
+        if modifier.card == VectorMatchCardinality.ManyToOne:  # group_left: many keep what tells them apart
             return left
         named = frozenset(matching.labels)
         return left & named if matching.type == LabelModifierType.Include else left - named

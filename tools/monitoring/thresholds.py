@@ -36,7 +36,6 @@ class Thresholds:
     fewest_kms_errors: int = 5
 
     rotation_due_seconds: int = 900
-    rotation_failures: int = 3
     webhook_pending_seconds: int = 600
     webhook_failed_share: float = 0.05
     fewest_attempts: int = 20

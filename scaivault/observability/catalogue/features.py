@@ -118,15 +118,15 @@ SECRET_ROTATIONS = Series(
 ROTATION_QUEUE_DEPTH = Series(
     "scaivault_rotation_queue_depth",
     Kind.GAUGE,
-    "Rotations that are due and not done, without those that wait for somebody to write the next value; "
-    "counted up to 20,000.",
+    "Rotations that are due and not done, without those that failed and will be tried again and those that wait for "
+    "somebody to write the next value; counted up to 20,000.",
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
 ROTATION_OLDEST_DUE_SECONDS = Series(
     "scaivault_rotation_oldest_due_seconds",
     Kind.GAUGE,
-    "How long the oldest due rotation has been due.",
+    "How long the oldest due rotation that did not fail has been due.",
     unit="seconds",
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
@@ -135,6 +135,13 @@ SECRETS_ROTATION_OVERDUE = Series(
     "scaivault_secrets_rotation_overdue",
     Kind.GAUGE,
     "Secrets whose grace period ended without a new version.",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
+SECRETS_ROTATION_FAILING = Series(
+    "scaivault_secrets_rotation_failing",
+    Kind.GAUGE,
+    "Secrets that are due, whose last attempt at a rotation failed, and that will be tried again; overdue ones too.",
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
@@ -173,6 +180,7 @@ _HERE = (
     ROTATION_QUEUE_DEPTH,
     ROTATION_OLDEST_DUE_SECONDS,
     SECRETS_ROTATION_OVERDUE,
+    SECRETS_ROTATION_FAILING,
     WORKER_JOBS,
     WORKER_LAST_SUCCESS,
 )

@@ -69,6 +69,8 @@ PLANTED = {
     "sides that do not meet on a label": ("scaivault_ready == 0 and on (tenant) up == 1", "never meet"),
     "what is not PromQL": ("sum(", "is not PromQL"),
 }
+# Of the deployment: a target may have them.
+DEPLOYED = ("cluster", "namespace", "release")
 # A summary that says nothing of labels, for expressions that return others.
 PLAIN = {**GOOD["annotations"], "summary": "Odd"}
 
@@ -120,17 +122,22 @@ def test_a_records_name_tells_its_level():
 @pytest.mark.parametrize(
     ("expr", "labels"),
     [
-        ("scaivault_ready", {"job", "instance", "pod"}),
-        ("max without (instance, pod) (scaivault_exporter_up)", {"job", "collector"}),
+        ("scaivault_ready", {"job", "instance", "pod", *DEPLOYED}),
+        ("max without (instance, pod) (scaivault_exporter_up)", {"job", "collector", *DEPLOYED}),
         ("sum by (collector, zone) (scaivault_exporter_up)", {"collector"}),
+        ("sum by (collector, cluster, release) (scaivault_exporter_up)", {"collector", "cluster", "release"}),
         ("sum(scaivault_exporter_up)", set()),
         ('absent(up{job="scaivault"})', {"job"}),
-        ("scaivault_exporter_up or scaivault_ready", {"job", "instance", "pod"}),
-        ("scaivault_exporter_up * on (job) group_left scaivault_ready", {"job"}),
-        ("time() - scaivault_exporter_up", {"job", "instance", "pod", "collector"}),
-        ("scaivault_worker_last_success_timestamp_seconds", {"job", "instance", "pod", "exported_job"}),
-        ("scaivault_db_latency_seconds_bucket", {"job", "instance", "pod", "le"}),
-        ("cluster:scaivault_secrets:max", {"job", "tenant"}),
+        ("scaivault_exporter_up or scaivault_ready", {"job", "instance", "pod", *DEPLOYED}),
+        ("scaivault_exporter_up * on (job) scaivault_ready", {"job"}),
+        (
+            "scaivault_exporter_up * on (job) group_left scaivault_ready",
+            {"job", "instance", "pod", "collector", *DEPLOYED},
+        ),
+        ("time() - scaivault_exporter_up", {"job", "instance", "pod", "collector", *DEPLOYED}),
+        ("scaivault_worker_last_success_timestamp_seconds", {"job", "instance", "pod", "exported_job", *DEPLOYED}),
+        ("scaivault_db_latency_seconds_bucket", {"job", "instance", "pod", "le", *DEPLOYED}),
+        ("cluster:scaivault_secrets:max", {"job", "tenant", *DEPLOYED}),
     ],
 )
 def test_labels_of_an_expression_are_known(expr, labels):

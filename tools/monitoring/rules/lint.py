@@ -11,7 +11,8 @@ from tools.monitoring.rules.pace import seconds
 
 SEVERITIES = {"page", "ticket", "none"}
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard"}
-_LABEL = re.compile(r"\$labels\.(\w+)")
+# Behind `with` nothing is said where there is no such label.
+_LABEL = re.compile(r"(?<!with )\$labels\.(\w+)")
 _BARE = re.compile(r"\{\{\s*\$value\s*\}\}")
 _RECORD = re.compile(r"[a-z_]+:[a-z_]+:[a-z_]+\d*[smhd]?")
 

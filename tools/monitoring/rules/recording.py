@@ -66,6 +66,10 @@ def _averaged(window: str) -> Iterator[Record]:
     """The same over a long time: counters of days are too many samples to be read every few seconds."""
     for record in _counted(SHORT[0]):
         yield Record(record.name.removesuffix(SHORT[0]) + window, f"avg_over_time({record.name}[{window}])")
+    # How many there really were: the average of a young Prometheus's few minutes says nothing of the whole time.
+    for part in ("request_errors", "slow_requests"):
+        happened = f"sum_over_time({ALL}_{part}:rate{SHORT[0]}[{window}:1m]) * 60"
+        yield Record(f"{ALL}_{part}:increase{window}", happened)
 
 
 def _ratios(window: str) -> Iterator[Record]:

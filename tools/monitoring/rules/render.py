@@ -15,6 +15,8 @@ from tools.monitoring.runbooks import RUNBOOKS
 from tools.monitoring.thresholds import Thresholds, written
 
 _HEAD = "# Written from tools/monitoring/rules by `make docs`; a test compares them.\n"
+# The dashboards' variable; what runs outside Kubernetes has no such label.
+_OF_NAMESPACE = "{{ with $labels.namespace }}&var-namespace={{ . }}{{ end }}"
 _PLACE = re.compile(r"<([a-z_]+)(%?)>")
 _Data = dict[str, Any]
 
@@ -61,7 +63,7 @@ class _Writer:
                 "summary": self._filled(alert.summary),
                 "description": self._filled(alert.description),
                 "runbook_url": f"{RUNBOOKS}/{alert.name}",
-                "dashboard": panel_path(alert.panel.uid, alert.panel.title),
+                "dashboard": panel_path(alert.panel.uid, alert.panel.title) + _OF_NAMESPACE,
             },
         }
 

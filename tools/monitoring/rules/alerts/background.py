@@ -1,5 +1,6 @@
 """What nobody waits for, and somebody misses: rotation, webhooks, the worker, the exporter."""
 
+from tools.monitoring.rules.installations import INSTALLATION, every_job, gone, up
 from tools.monitoring.rules.model import Alert, Panel, Seen, silent
 
 _BACKGROUND = "scaivault-background"
@@ -9,6 +10,7 @@ _EXPORTER, _WORKER = (
 )
 _EXPORTER_TOO = 'job="scaivault-exporter",instance="exporter-1:9465"'
 DUE = f"scaivault_rotation_oldest_due_seconds{{{_EXPORTER}}}"
+FAILING = f"scaivault_secrets_rotation_failing{{{_EXPORTER}}}"
 OVERDUE = f"scaivault_secrets_rotation_overdue{{{_EXPORTER}}}"
 OVERDUE_TOO = f"scaivault_secrets_rotation_overdue{{{_EXPORTER_TOO}}}"
 PENDING = f"scaivault_webhook_oldest_pending_seconds{{{_EXPORTER}}}"
@@ -22,12 +24,17 @@ SUCCEEDED = f'scaivault_worker_last_success_timestamp_seconds{{{_WORKER},exporte
 BATCHES = f'scaivault_worker_jobs_total{{{_WORKER},exported_job="webhook_delivery",status="success"}}'
 
 
-def rotations(status: str, values: str) -> dict[str, str]:
-    return {f'scaivault_secret_rotations_total{{{_WORKER},status="{status}"}}': values}
-
-
 def attempts(status: str, values: str, webhook: str = "wh_1") -> dict[str, str]:
     return {f'scaivault_webhook_attempts_total{{{_WORKER},webhook="{webhook}",status="{status}"}}': values}
+
+
+PROD = {"cluster": "a", "namespace": "prod", "release": "vault"}
+
+
+def _but_for(job: str) -> dict[str, str]:
+    """Two releases of a namespace; of the first the pods of one job are gone."""
+    both = every_job("1x60", **PROD) | every_job("1x60", **PROD | {"release": "two"})
+    return both | up(job, "1x4 stale", **PROD)
 
 
 ALERTS = (
@@ -37,7 +44,7 @@ ALERTS = (
         "cluster:scaivault_rotation_oldest_due_seconds:max > <rotation_due_seconds>",
         "5m",
         "Rotations are not done when they are due",
-        "The oldest rotation has been due for {{ $value | humanizeDuration }} and nobody has done it. No worker runs, or they do "
+        "The oldest rotation has been due for {{ $value | humanizeDuration }} and nobody has tried it. No worker runs, or they do "
         "not get through. Secrets stay readable with their present value, and get older than their policy allows.",
         Panel(_BACKGROUND, "Rotation queue"),
         (
@@ -49,17 +56,17 @@ ALERTS = (
     Alert(
         "ScaiVaultRotationFailing",
         "ticket",
-        'sum without (instance, pod, status) (increase(scaivault_secret_rotations_total{status="failed"}[1h]))'
-        " >= <rotation_failures>",
-        "5m",
-        "Rotations fail",
-        "{{ $value | humanize }} attempts at a rotation failed within an hour. The present values stay valid; what was to be replaced is "
-        "not. The audit trail has the reason of each.",
-        Panel(_BACKGROUND, "Rotations"),
+        "cluster:scaivault_secrets_rotation_failing:max > 0",
+        "10m",
+        "Rotations fail: {{ $value }}",
+        "{{ $value }} secrets are due and have failed to be rotated for 10 minutes and several attempts. The present values "
+        "stay valid; what was to be replaced is not. The audit trail has the reason of each.",
+        Panel(_BACKGROUND, "Rotations that fail"),
         (
-            Seen("the target refuses", rotations("failed", "0x10 0+1x60"), "15m"),
-            silent("one failed", rotations("failed", "0x10 1x60"), "15m"),
-            silent("all succeed", rotations("failed", "0x70") | rotations("success", "0+5x70"), "15m"),
+            Seen("the target refuses", {FAILING: "0x10 1x80"}, "15m"),
+            Seen("its pauses are hours", {FAILING: "0x10 1x2000"}, "8h"),
+            silent("one failed and is done by the next attempts", {FAILING: "0x10 1x30 0x40"}, "15m"),
+            silent("all succeed", {FAILING: "0x70"}, "15m"),
         ),
     ),
     Alert(
@@ -124,7 +131,8 @@ ALERTS = (
     Alert(
         "ScaiVaultExporterStale",
         "ticket",
-        "max without (instance, pod) (scaivault_exporter_up) == 0",
+        # One of them leads, in whichever zone, and the others say 0.
+        f"max by ({INSTALLATION}, collector) (scaivault_exporter_up) == 0",
         "5m",
         "The exporter sees nothing of {{ $labels.collector }}",
         "No exporter has succeeded in looking at {{ $labels.collector }} for 5 minutes; what it saw before is withdrawn, and "
@@ -134,22 +142,29 @@ ALERTS = (
             Seen("the look fails", {LOOKED: "1x4 0x40"}, "8m", labels={"collector": "secrets"}),
             Seen("neither leads", {LOOKED: "1x4 0x40", LOOKED_TOO: "0x44"}, "8m"),
             silent("the other one leads", {LOOKED: "1x4 0x40", LOOKED_TOO: "0x6 1x40"}, "8m"),
+            silent(
+                "the one of another zone leads",
+                {LOOKED.replace("}", ',zone="a"}'): "0x44", LOOKED_TOO.replace("}", ',zone="b"}'): "1x44"},
+                "8m",
+            ),
             silent("one look fails", {LOOKED: "1x4 0 1x40"}, "8m"),
         ),
     ),
     Alert(
         "ScaiVaultExporterDown",
-        "ticket",
-        'sum without (instance, pod) (up{job="scaivault-exporter"}) == 0 or absent(up{job="scaivault-exporter"})',
+        "page",
+        gone("scaivault-exporter"),
         "5m",
-        "No exporter can be reached",
+        "No exporter can be reached{{ with $labels.namespace }} in {{ . }}{{ end }}",
         "Prometheus has reached no exporter for 5 minutes. The vault serves as ever; what is true of the whole deployment "
         "(queues, the root key, overdue rotations) is told by nobody, and alerts that go by it are blind.",
         Panel(_BACKGROUND, "Exporter"),
         (
             Seen("it ends", {EXPORTER_UP: "1x4 0x40"}, "8m"),
             Seen("nobody scrapes it", {WORKER_UP: "1x40"}, "6m"),
+            Seen("that of one installation is gone", _but_for("scaivault-exporter"), "8m", labels=PROD),
             silent("one of two ends", {EXPORTER_UP: "1x4 0x40", EXPORTER_UP_TOO: "1x44"}, "8m"),
+            silent("it was taken down on purpose", every_job("1x4 stale", **PROD), "70m"),
         ),
     ),
     Alert(
@@ -182,16 +197,18 @@ ALERTS = (
     Alert(
         "ScaiVaultWorkerDown",
         "page",
-        'sum without (instance, pod) (up{job="scaivault-worker"}) == 0 or absent(up{job="scaivault-worker"})',
+        gone("scaivault-worker"),
         "5m",
-        "No worker can be reached",
+        "No worker can be reached{{ with $labels.namespace }} in {{ . }}{{ end }}",
         "Prometheus has reached no worker for 5 minutes. Requests are served; nothing is rotated, no webhook is told, and what "
         "is due waits until one runs. Nothing of it is lost within a week.",
         Panel(_BACKGROUND, "Workers' duties"),
         (
             Seen("it ends", {WORKER_UP: "1x4 0x40"}, "8m"),
             Seen("nobody scrapes it", {EXPORTER_UP: "1x40"}, "6m"),
+            Seen("that of one installation is gone", _but_for("scaivault-worker"), "8m", labels=PROD),
             silent("one of two ends", {WORKER_UP: "1x4 0x40", WORKER_UP_TOO: "1x44"}, "8m"),
+            silent("it was taken down on purpose", every_job("1x4 stale", **PROD), "70m"),
             silent("it is replaced", {WORKER_UP: "1x4 0x8 1x40"}, "8m"),
         ),
     ),

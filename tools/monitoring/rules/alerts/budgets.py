@@ -4,8 +4,8 @@ from tools.monitoring.rules.model import Alert, Panel, Seen, Severity, silent
 
 ERRORS, SLOW = Panel("scaivault-overview", "Error budget"), Panel("scaivault-overview", "Latency budget")
 
-
-_SECONDS = {"1h": "3600", "6h": "21600", "3d": "259200"}
+# Of an hour the rate is counted; of longer times it is an average of what there is, and not what happened.
+_HAPPENED = {"1h": "rate1h * 3600", "6h": "increase6h", "3d": "increase3d"}
 
 
 def _requests(status: str, values: str) -> dict[str, str]:
@@ -25,7 +25,7 @@ def _errors(name: str, severity: Severity, burn: str, windows: tuple[str, str], 
         severity,
         f"scaivault:scaivault_request_errors:ratio_rate{long} > <{burn}> * <error_budget>\n"
         f"and scaivault:scaivault_request_errors:ratio_rate{short} > <{burn}> * <error_budget>\n"
-        f"and scaivault:scaivault_request_errors:rate{long} * {_SECONDS[long]} >= <fewest_errors>",
+        f"and scaivault:scaivault_request_errors:{_HAPPENED[long]} >= <fewest_errors>",
         "1m",
         "{{ $value | humanizePercentage }} of requests fail",
         f"{{{{ $value | humanizePercentage }}}} of the requests of the last {long} were answered 5xx, where <error_budget%> are allowed: "
@@ -42,7 +42,7 @@ def _slow(name: str, severity: Severity, burn: str, windows: tuple[str, str], *s
         severity,
         f"scaivault:scaivault_slow_requests:ratio_rate{long} > <{burn}> * <slow_budget>\n"
         f"and scaivault:scaivault_slow_requests:ratio_rate{short} > <{burn}> * <slow_budget>\n"
-        f"and scaivault:scaivault_slow_requests:rate{long} * {_SECONDS[long]} >= <fewest_slow>",
+        f"and scaivault:scaivault_slow_requests:{_HAPPENED[long]} >= <fewest_slow>",
         "1m",
         "{{ $value | humanizePercentage }} of requests for secrets are slow",
         f"{{{{ $value | humanizePercentage }}}} of the requests for secrets of the last {long} took longer than "
@@ -54,6 +54,7 @@ def _slow(name: str, severity: Severity, burn: str, windows: tuple[str, str], *s
 
 
 FINE = _requests("200", "0+3000x600")
+YOUNG = _requests("200", "0+5x300")
 
 ALERTS = (
     _errors(
@@ -80,6 +81,9 @@ ALERTS = (
         "at this rate a month's budget is gone within five days",
         Seen("0.8 % fail", FINE | _requests("503", "0x10 0+24x590"), "6h", every="1m"),
         silent("0.5 % fail", FINE | _requests("503", "0x10 0+15x590"), "6h", every="1m"),
+        silent("Prometheus has just begun: one failed", YOUNG | _requests("503", "0x9 1x300"), "5m"),
+        silent("half an hour later three have", YOUNG | _requests("503", "0x9 1x40 2x40 3x300"), "30m"),
+        Seen("it is young, and 2 % fail", FINE | _requests("503", "0x10 0+60x590"), "30m", every="1m"),
     ),
     _errors(
         "Slow",
@@ -89,6 +93,8 @@ ALERTS = (
         "at this rate there is nothing left of it at the month's end",
         Seen("0.2 % fail", FINE | _requests("503", "0x10 0+6x590"), "7h", every="1m"),
         silent("0.05 % fail", FINE | _requests("503", "0x10 0+1.5x590"), "7h", every="1m"),
+        silent("Prometheus has just begun: one failed", YOUNG | _requests("503", "0x9 1x300"), "5m"),
+        silent("half an hour later three have", YOUNG | _requests("503", "0x9 1x40 2x40 3x300"), "30m"),
     ),
     _slow(
         "Fast",
@@ -107,5 +113,7 @@ ALERTS = (
         ("6h", "30m"),
         Seen("a tenth is slow", _seconds("0+90x400", "0+100x400"), "6h", every="1m"),
         silent("two of a hundred are", _seconds("0+98x400", "0+100x400"), "6h", every="1m"),
+        silent("Prometheus has just begun: 16 are", _seconds("0x9 24x300", "0x9 40x300"), "6m"),
+        Seen("a young one counts 100", _seconds("0+40x400", "0+50x400"), "15m", every="1m"),
     ),
 )

@@ -1,5 +1,6 @@
 """Is it there, is it ready, whom does it turn away, and can it be seen at all."""
 
+from tools.monitoring.rules.installations import EVERY_JOB, INSTALLATION, every_job, gone, up
 from tools.monitoring.rules.model import Alert, Panel, Seen, silent
 
 UP = Panel("scaivault-overview", "Up and ready")
@@ -8,20 +9,47 @@ READY = 'scaivault_ready{job="scaivault",instance="vault-0:9464"}'
 READY_TOO = 'scaivault_ready{job="scaivault",instance="vault-1:9464"}'
 HITS = 'scaivault_rate_limit_hits_total{job="scaivault",instance="vault-0:9464",category="read"}'
 DROPPED = 'scaivault_metric_labels_dropped_total{job="scaivault",instance="vault-0:9464",series="scaivault_secret_reads_total"}'
+PROD = {"cluster": "a", "namespace": "prod", "release": "vault"}
+TEST = {"cluster": "a", "namespace": "test", "release": "vault"}
+
+
+def _zones(east: str, west: str) -> dict[str, str]:
+    """An API process of each, as static targets: what is down stays on the list."""
+    return up("scaivault", east, "e", zone="east") | up("scaivault", west, "w", zone="west")
+
 
 ALERTS = (
     Alert(
         "ScaiVaultDown",
         "page",
-        'sum without (instance, pod) (up{job="scaivault"}) == 0 or absent(up{job="scaivault"})',
+        gone("scaivault"),
         "1m",
-        "No instance of ScaiVault can be reached",
+        "No instance of ScaiVault can be reached{{ with $labels.namespace }} in {{ . }}{{ end }}",
         "Prometheus has reached no API process for a minute: either none runs, or nobody scrapes job `scaivault` any more. "
         "Every request fails. Ask an instance for /v1/health yourself, then look at what starts them.",
         UP,
         (
             Seen("the only instance ends", {'up{job="scaivault",instance="vault-0:9464"}': "1x4 0x20"}, "3m"),
             Seen("nobody is scraped", {'up{job="scaivault-worker",instance="worker-0:9466"}': "1x20"}, "2m"),
+            Seen(
+                "its pods are gone, and others of the name serve beside it",
+                every_job("1x4 stale", **PROD)
+                | every_job("1x600", **TEST)
+                | every_job("1x600", **PROD | {"cluster": "b"})
+                | every_job("1x600", **PROD | {"release": "two"}),
+                "30m",
+                labels=PROD,
+            ),
+            Seen(
+                "its worker knows of it after the hour",
+                up("scaivault", "1x4 stale", **PROD) | up("scaivault-worker", "1x600", **PROD),
+                "2h",
+                labels=PROD,
+            ),
+            Seen("all zones are down", _zones("1x4 0x20", "1x4 0x20"), "3m"),
+            silent("a zone is down", _zones("1x4 0x20", "1x30"), "3m"),
+            silent("it was taken down on purpose", every_job("1x4 stale", **PROD) | every_job("1x600", **TEST), "63m"),
+            silent("pods are replaced", up("scaivault", "1x9 stale", "b") | up("scaivault", "_x9 1x30"), "5m"),
             silent(
                 "one of two ends",
                 ONE | {'up{job="scaivault",instance="vault-1:9464"}': "1x4 0x20"},
@@ -33,10 +61,10 @@ ALERTS = (
     Alert(
         "ScaiVaultInstanceDown",
         "ticket",
-        'up{job="scaivault"} == 0',
+        f"up{{{EVERY_JOB}}} == 0",
         "5m",
         "{{ $labels.instance }} of ScaiVault can not be reached",
-        "Prometheus has not reached the API process {{ $labels.instance }} for 5 minutes. Others may serve in its place: "
+        "Prometheus has not reached {{ $labels.instance }} ({{ $labels.job }}) for 5 minutes. Others may serve in its place: "
         "look at why it does not come back.",
         UP,
         (
@@ -45,6 +73,12 @@ ALERTS = (
                 ONE | {'up{job="scaivault",instance="vault-1:9464"}': "1x4 0x40"},
                 "8m",
                 labels={"instance": "vault-1:9464"},
+            ),
+            Seen(
+                "one of two workers ends",
+                up("scaivault-worker", "1x60") | up("scaivault-worker", "1x4 0x40", "b"),
+                "8m",
+                labels={"job": "scaivault-worker", "instance": "b"},
             ),
             silent("it restarts", {'up{job="scaivault",instance="vault-0:9464"}': "1x4 0x15 1x40"}, "9m"),
             silent("it is scaled away", {'up{job="scaivault",instance="vault-0:9464"}': "1x4 0x2 stale"}, "8m"),
@@ -83,16 +117,19 @@ ALERTS = (
     Alert(
         "ScaiVaultMetricsMissing",
         "ticket",
-        'up{job=~"scaivault|scaivault-worker"} == 1 unless on (job, instance) scaivault_ready',
+        f'up{{job=~"scaivault|scaivault-worker"}} == 1 unless on (job, instance, {INSTALLATION}) scaivault_ready\n'
+        f"or absent(up{{{EVERY_JOB}}})",
         "10m",
-        "{{ $labels.instance }} tells nothing of itself",
-        "{{ $labels.instance }} ({{ $labels.job }}) answers scrapes without its own series: METRICS_DIR has no room, or the job "
-        "scrapes another address. All other alerts are blind to it.",
+        "{{ with $labels.instance }}{{ . }} tells nothing of itself{{ else }}Nothing of ScaiVault is scraped{{ end }}",
+        "{{ with $labels.instance }}{{ . }} answers scrapes without its own series: METRICS_DIR has no room, or the job scrapes "
+        "another address.{{ else }}Prometheus has these rules, and none of the jobs that they are about.{{ end }} All other "
+        "alerts are blind to it.",
         UP,
         (
             Seen(
                 "there is no room from the start", ONE | {'up{job="scaivault",instance="vault-0:9464"}': "1x60"}, "12m"
             ),
+            Seen("nobody scrapes anything", {'up{job="node"}': "1x60"}, "12m"),
             silent("it tells", ONE | {READY: "1x60"}, "10m"),
         ),
     ),
@@ -115,7 +152,9 @@ ALERTS = (
     Alert(
         "ScaiVaultLabelsDropped",
         "ticket",
-        "sum without (instance, pod) (increase(scaivault_metric_labels_dropped_total[1h])) > 0",
+        # News once: who has more tenants than are kept apart has them for good, and knows by tomorrow.
+        "sum without (instance, pod) (increase(scaivault_metric_labels_dropped_total[1h])) > 0\n"
+        "unless sum without (instance, pod) (increase(scaivault_metric_labels_dropped_total[1d] offset 1d)) > 0",
         "5m",
         "{{ $labels.series }} has more label values than it may",
         "{{ $value | humanize }} updates of {{ $labels.series }} within an hour were counted as `__other__`: there are more "
@@ -127,6 +166,7 @@ ALERTS = (
             ),
             silent("all are known", {DROPPED: "0x60"}, "12m"),
             silent("it was long ago", {DROPPED: "7x60"}, "12m"),
+            silent("it is so for good", {DROPPED: "0+1x8000"}, "30h"),
         ),
     ),
     Alert(
