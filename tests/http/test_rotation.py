@@ -17,7 +17,7 @@ def error(answer):
 
 
 def generator(voice, name="passwords", **more):
-    made = voice.post("/v1/secret-policies", {"name": name, "fields": GENERATED, **more})
+    made = voice.post("/v1/secret-policies", {"name": name, "fields": GENERATED} | more)
     assert made.status_code == 201, made.text
     return made.json["id"]
 
@@ -296,6 +296,26 @@ class TestRotating:
         assert (first["status"], first["error_code"]) == ("failed", "no_secret_policy")
         assert (second["status"], second["new_version"]) == ("success", 2)
         assert [each["status"] for each in history(ada, one, status="failed")] == ["failed"]
+
+    def test_more_than_is_made_in_the_time_of_a_request_is_refused_before_any_is_renewed(self, ada):
+        slow = [{"name": "password", "generator": "bcrypt_hash", "config": {"rounds": 14}}]
+        one = policy(ada, secret_policy_id=generator(ada, fields=slow))
+        for number in range(7):
+            under(ada, f"app/{number}", one)
+        refused = ada.post(f"{POLICIES}/{one}/rotate")
+        assert error(refused) == (409, "too_many_secrets")
+        assert refused.json["error"]["details"]["limit"] == 6
+        assert history(ada, one) == []
+        [done] = ada.post(f"{POLICIES}/{one}/rotate", {"secret_paths": ["app/3"]}).json
+        assert (done["status"], done["new_version"]) == ("success", 2)
+
+    def test_a_secrets_own_secret_policy_comes_before_that_of_its_rotation_policy(self, ada):
+        own = generator(ada, "own", fields=[{"name": "password", "generator": "hex", "config": {"length": 40}}])
+        one = policy(ada, secret_policy_id=generator(ada))
+        under(ada, "app/a", one, secret_policy_id=own)
+        under(ada, "app/b", one)
+        assert [each["status"] for each in ada.post(f"{POLICIES}/{one}/rotate").json] == ["success", "success"]
+        assert [len(value(ada, path)["password"]) for path in ("app/a", "app/b")] == [40, 24]
 
 
 class TestGracePeriod:

@@ -30,7 +30,10 @@ Path = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class RotationPolicyBody(Body):
-    """`interval` is at least 10s, and longer than each threshold. `warn_before` is a list, or a text with commas."""
+    """`interval` is at least 10s, and longer than each threshold. `warn_before` is a list, or a text with commas.
+
+    `secret_policy_id` makes the values of secrets that have none of their own.
+    """
 
     name: Name
     description: Text = ""
@@ -91,7 +94,10 @@ class AssignmentBody(Body):
 
 
 class RotateAllBody(Body):
-    """Without `secret_paths`: all of the policy's secrets that the caller may rotate."""
+    """Without `secret_paths`: all of the policy's secrets that the caller may rotate.
+
+    At most 100, and what is made in about ten seconds: 409 `too_many_secrets` otherwise, before any is renewed.
+    """
 
     secret_paths: Annotated[list[Path], Field(min_length=1, max_length=MOST_AT_ONCE)] | None = None
 
@@ -154,7 +160,10 @@ class RotationPolicyPage(PageReply):
 
 
 class SecretAssignment(Reply):
-    """A secret under a policy. `state` is `awaited` when it is due and somebody is to write its next value."""
+    """A secret under a policy. `state` is `awaited` when it is due and somebody is to write its next value.
+
+    `attempts` of a worker's have failed since it is due, the last one for `error_code`.
+    """
 
     secret_path: str
     rotation_policy_id: str
@@ -165,6 +174,9 @@ class SecretAssignment(Reply):
     overdue_at: Timestamp | None
     is_overdue: bool
     last_rotated_at: Timestamp | None
+    attempts: int
+    error_code: str | None
+    next_attempt_at: Timestamp | None
 
     @classmethod
     def of(cls, assignment: model.Assignment) -> "SecretAssignment":
@@ -178,6 +190,9 @@ class SecretAssignment(Reply):
             overdue_at=_overdue_at(assignment),
             is_overdue=assignment.state is model.State.OVERDUE,
             last_rotated_at=assignment.rotated_at,
+            attempts=assignment.attempts,
+            error_code=assignment.error_code,
+            next_attempt_at=assignment.next_attempt_at,
         )
 
 
@@ -191,7 +206,10 @@ class DuePage(PageReply):
 
 
 class HistoryItem(Reply):
-    """One rotation: done, failed with as many attempts so far, or waited for. `error_code` says why it failed."""
+    """One rotation: done, failed with as many attempts so far, or waited for. `error_code` says why it failed.
+
+    `out_of_time`, of no attempt: the request had no time left for it.
+    """
 
     id: str
     rotation_policy_id: str | None
