@@ -90,6 +90,16 @@ class TestPolicies:
         assert error(refused) == (404, "secret_policy_not_found")
         assert refused.json["error"]["details"]["secret_policy_id"] == "sp_" + "0" * 32
 
+    def test_a_refusal_names_the_fields(self, ada):
+        body = {"name": "a", "interval": "monthly", "warn_before": ["1d", "soon"], "grace_period": 5}
+        refused = ada.post(POLICIES, body)
+        assert error(refused) == (400, "invalid_duration")
+        assert list(refused.json["error"]["details"]["fields"]) == ["interval", "grace_period", "warn_before.1"]
+        refused = ada.post(POLICIES, {"name": "a", "interval": "1d", "warn_before": None})
+        assert refused.json["error"]["details"]["fields"] == {
+            "warn_before": "a list of durations, or a text of them with commas"
+        }
+
     def test_a_name_is_taken_once_in_a_tenant_and_free_again_after(self, ada, bob):
         first = policy(ada)
         assert error(ada.post(POLICIES, {"name": "monthly", "interval": "1d"})) == (409, "rotation_policy_exists")

@@ -16,6 +16,8 @@ def _split(value: object) -> object:
     """'7d,1d' is what ['7d', '1d'] is; an empty text is no threshold."""
     if isinstance(value, str):
         return [each.strip() for each in value.split(",")] if value.strip() else []
+    if not isinstance(value, list):
+        raise ValueError("a list of durations, or a text of them with commas")  # noqa: TRY004 - what the library takes
     return value
 
 
@@ -38,7 +40,8 @@ class RotationPolicyBody(Body):
     name: Name
     description: Text = ""
     interval: Duration
-    grace_period: Duration = DEFAULT_GRACE
+    # The library's own spelling of a default would be one that we refuse.
+    grace_period: Duration = Field(DEFAULT_GRACE, json_schema_extra={"default": spell_duration(DEFAULT_GRACE)})
     warn_before: Thresholds = Field(default_factory=list)
     auto_generate: bool = False
     secret_policy_id: SecretPolicyId | None = None
