@@ -126,6 +126,20 @@ class TestPolicies:
         assert ada.delete(one, headers={"If-Match": '"2"'}).status_code == 204
         assert error(ada.get(one)) == (404, "rotation_policy_not_found")
 
+    def test_what_changes_nothing_leaves_nothing(self, ada):
+        one = f"{POLICIES}/{policy(ada, warn_before='7d')}"
+        assert error(ada.patch(one, {})) == (422, "validation_error")
+        assert ada.patch(one, {"name": "monthly", "warn_before": ["7d"], "webhook_ids": []}).json["revision"] == 1
+        assert ada.post(f"{one}/enable").json["revision"] == 1
+        assert ada.audit(action="rotation_policy_update") == []
+
+    def test_pausing_is_for_who_knows_what_is_there_too(self, ada):
+        one = f"{POLICIES}/{policy(ada)}"
+        assert error(ada.post(f"{one}/disable", headers={"If-Match": '"7"'})) == (409, "version_conflict")
+        assert ada.post(f"{one}/disable", headers={"If-Match": '"1"'}).json["revision"] == 2
+        assert error(ada.post(f"{one}/enable", headers={"If-Match": '"1"'})) == (409, "version_conflict")
+        assert ada.post(f"{one}/enable", headers={"If-Match": '"2"'}).json["is_active"] is True
+
     def test_they_are_their_tenants_and_their_administrators(self, house, ada, bob):
         one = f"{POLICIES}/{policy(ada)}"
         assert error(bob.get(one)) == (404, "rotation_policy_not_found")
@@ -219,6 +233,27 @@ class TestAssignment:
         assert error(ada.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/no"})) == (404, "secret_not_found")
         actions = {each["action"] for each in ada.audit() if each["secret_path"] == "app/db"}
         assert {"rotation_assign", "rotation_unassign"} <= actions
+
+    def test_what_is_under_a_policy_is_listed_in_pieces(self, ada, bob, house):
+        one, other = policy(ada), policy(ada, "other")
+        for path in ("app/c", "app/a", "app/b"):
+            under(ada, path, one)
+        under(ada, "app/other", other)
+        under(ada, "app/gone", one)
+        ada.delete("/v1/secrets/app/gone")
+        ada.write("app/b", {"password": "second"})
+        secrets = f"{POLICIES}/{one}/secrets"
+        first = ada.get(secrets, query_string={"limit": 2}).json
+        assert ([each["secret_path"] for each in first["secrets"]], first["has_more"]) == (["app/a", "app/b"], True)
+        shown = first["secrets"][1]
+        assert (shown["state"], shown["is_overdue"], shown["attempts"]) == ("scheduled", False, 0)
+        assert shown["due_at"] > shown["last_rotated_at"]
+        rest = ada.get(secrets, query_string={"limit": 2, "cursor": first["cursor"]}).json
+        assert ([each["secret_path"] for each in rest["secrets"]], rest["cursor"]) == (["app/c"], None)
+        foreign = ada.get(f"{POLICIES}/{other}/secrets", query_string={"cursor": first["cursor"]})
+        assert error(foreign) == (400, "invalid_cursor")
+        assert error(bob.get(secrets)) == (404, "rotation_policy_not_found")
+        assert error(house.someone("user:sam@a.example").get(secrets)) == (403, "access_denied")
 
     def test_it_takes_the_permission_to_rotate_that_secret(self, ada, house):
         one = policy(ada)

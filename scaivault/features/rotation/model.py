@@ -139,7 +139,7 @@ class Changes:
         return given
 
     def of(self, policy: Policy, now: datetime) -> Policy:
-        """The policy as they leave it, a revision on; ValidationFailed."""
+        """The policy as they leave it, a revision on, or as it is if that is what they say; ValidationFailed."""
         old = policy.terms
         terms = Terms(
             interval=self.interval or old.interval,
@@ -150,13 +150,18 @@ class Changes:
         )
         terms.check()
         secret_policy_id = self.secret_policy_id if self.secret_policy_is_given else policy.secret_policy_id
-        return replace(
+        changed = replace(
             policy,
             name=policy.name if self.name is None else self.name,
             description=policy.description if self.description is None else self.description,
             terms=terms,
             secret_policy_id=secret_policy_id,
             webhook_ids=policy.webhook_ids if self.webhook_ids is None else self.webhook_ids,
+        )
+        if changed == policy:
+            return policy
+        return replace(
+            changed,
             revision=policy.revision + 1,
             schedule_revision=policy.schedule_revision + (terms != old or secret_policy_id != policy.secret_policy_id),
             updated_at=now,

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, RootModel
+from pydantic import BeforeValidator, Field, RootModel, model_validator
 
 from scaivault.edge.messages import IN_DIGITS, Body, Duration, Flag, Name, Page, PageReply, Reply, Text, Timestamp
 from scaivault.features.rotation import model
@@ -75,6 +75,12 @@ class RotationPolicyPatch(Body):
     secret_policy_id: SecretPolicyId | None = None
     webhook_ids: WebhookIds = Field(default_factory=list)
     is_active: bool = Field(default_factory=bool)
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> "RotationPolicyPatch":
+        if not self.model_fields_set:
+            raise ValueError("give something to change")
+        return self
 
     def to_model(self) -> model.Changes:
         given = self.model_fields_set
@@ -204,8 +210,12 @@ def _overdue_at(assignment: model.Assignment) -> datetime | None:
     return None if due_at is None else due_at + timedelta(seconds=assignment.grace_seconds)
 
 
-class DuePage(PageReply):
+class AssignmentPage(PageReply):
     secrets: list[SecretAssignment]
+
+
+class AssignmentQuery(Page):
+    pass
 
 
 class HistoryItem(Reply):

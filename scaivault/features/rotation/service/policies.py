@@ -70,14 +70,18 @@ class RotationPolicyService:
             return _there(store.find_policy(session, caller.tenant_id, policy_id))
 
     def change(self, caller: Caller, policy_id: str, changes: Changes, *, expected: int | None = None) -> Policy:
-        """Some of it anew; RevisionConflict unless it is at revision `expected`, if given."""
+        """Some of it anew; RevisionConflict unless it is at revision `expected`, if given.
+
+        What is there already is no change, and leaves neither a revision nor a row.
+        """
         self._require_administration(caller)
         with self._changing(caller, Action.ROTATION_POLICY_UPDATE) as tx:
             before = self._claim(tx, caller, policy_id, expected)
             policy = changes.of(before, self._clock.now())
             self._check_named(tx, caller, changes.secret_policy_id, changes.webhook_ids or ())
-            store.change_policy(tx, caller.tenant_id, policy)
-            self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
+            if policy.revision != before.revision:
+                store.change_policy(tx, caller.tenant_id, policy)
+                self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
         if policy.schedule_revision != before.schedule_revision:
             self._upkeep.settle(caller.tenant_id, policy_id)
         return self.read(caller, policy_id)
@@ -117,6 +121,13 @@ class RotationPolicyService:
             )
             raise AssignmentNotFound
         self._secrets.put_under(caller, path, Options(rotation_policy_id=None), Action.ROTATION_UNASSIGN)
+
+    def list_secrets(self, caller: Caller, policy_id: str, *, after: str | None, limit: int) -> Sequence[Assignment]:
+        """What is under the policy and not in the trash, by path: all of it, as administrators see what is due."""
+        self._require_administration(caller)
+        with self._database.session() as session:
+            _there(store.find_policy(session, caller.tenant_id, policy_id))
+            return assignments.list_assignments(session, caller.tenant_id, policy_id, after, limit)
 
     def history(
         self, caller: Caller, policy_id: str, status: Status | None, before: str | None, limit: int
