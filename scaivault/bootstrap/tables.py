@@ -99,7 +99,14 @@ def _rotation(base: Base) -> Routes:
 
 def generators_table(base: Base) -> Routes:
     return generator_routes.routes(
-        SecretPolicyService(base.database, base.journal, base.guard, base.clock), base.cursors
+        SecretPolicyService(
+            base.database,
+            base.journal,
+            base.guard,
+            base.clock,
+            on_change=Upkeep(base.database, base.clock).try_again,
+        ),
+        base.cursors,
     )
 
 

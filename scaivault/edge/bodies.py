@@ -5,13 +5,21 @@ The bounds come before authentication, so that a stranger can not make us build 
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scaivault.kernel.documents import NoJsonConstant, NumberOutOfRange, RepeatedName, parse_strictly
-from scaivault.kernel.errors import BodyTooLarge, InvalidRequest, ValidationFailed
+from scaivault.kernel.errors import (
+    BodyTooLarge,
+    InvalidDuration,
+    InvalidGlob,
+    InvalidRequest,
+    ValidationFailed,
+    VaultError,
+)
 
 MAX_DEPTH = 36  # 32 levels of secret data, inside a field, inside the body
 MAX_PARTS = 20_000  # commas and brackets: keys, items, objects and lists together
@@ -22,6 +30,9 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STRUCTURE = re.compile(rb"[\[\]{},]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL_ESCAPE = re.compile(rb"\\u0000")
+
+# What parts of a body raise by `messages.fault_of`.
+_REFUSALS: Mapping[str, type[VaultError]] = {each.code: each for each in (InvalidDuration, InvalidGlob)}
 
 Message = TypeVar("Message", bound=BaseModel)
 
@@ -97,12 +108,19 @@ def parse_object(raw: bytes) -> dict[str, Any]:
 
 
 def validate(kind: type[Message], value: object) -> Message:
-    """`value` as a `kind`, or ValidationFailed with `details.fields`: a reason per field, never a value."""
+    """`value` as a `kind`, or ValidationFailed with `details.fields`: a reason per field, never a value.
+
+    Where a part has a refusal of its own, such as InvalidDuration, that one, with the same details.
+    """
     try:
         return kind.model_validate(value)
     except ValidationError as invalid:
         faults = invalid.errors(include_url=False, include_input=False)
-        raise ValidationFailed(fields={_field(fault["loc"]): _reason(fault) for fault in faults[:MAX_FAULTS]}) from None
+        fields = {_field(fault["loc"]): _reason(fault) for fault in faults[:MAX_FAULTS]}
+        for fault in faults:
+            if fault["type"] in _REFUSALS:
+                raise _REFUSALS[fault["type"]](fault["msg"], fields=fields) from None
+        raise ValidationFailed(fields=fields) from None
 
 
 def _reason(fault: ErrorDetails) -> str:
@@ -117,7 +135,9 @@ def _reason(fault: ErrorDetails) -> str:
             return f"must say its {context['discriminator']}"
         case "union_tag_invalid":
             return f"its {context['discriminator']} must be one of {context['expected_tags']}"
-    return fault["msg"].removeprefix("Value error, ")
+        case "missing":
+            return "is required"
+    return fault["msg"].removeprefix("Value error, ").replace("Input should ", "must ", 1)
 
 
 def _field(location: tuple[int | str, ...]) -> str:

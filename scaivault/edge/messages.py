@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic import WithJsonSchema as JsonSchema
+from pydantic_core import PydanticCustomError
 
 from scaivault.kernel.durations import parse_duration
-from scaivault.kernel.errors import InvalidDuration
+from scaivault.kernel.errors import InvalidDuration, VaultError
 
 
 class Body(BaseModel):
@@ -53,10 +54,18 @@ class PageReply(Reply):
     has_more: bool
 
 
+def fault_of(refusal: VaultError) -> PydanticCustomError:
+    """A refusal of a part as the library takes it, so that `bodies.validate` can say of which field it is."""
+    return PydanticCustomError(refusal.code, "{reason}", {"reason": refusal.message})
+
+
 def _duration(value: object) -> timedelta:
     if not isinstance(value, str):
-        raise InvalidDuration
-    return parse_duration(value)
+        raise fault_of(InvalidDuration())
+    try:
+        return parse_duration(value)
+    except InvalidDuration as refusal:
+        raise fault_of(refusal) from None
 
 
 def _flag(value: object) -> bool:

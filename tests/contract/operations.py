@@ -182,6 +182,7 @@ OPERATIONS = (
     Operation("DELETE", ONE_ROTATION, "admin", "rotation", "policy"),
     Operation("POST", f"{ONE_ROTATION}/enable", "admin", "rotation", "policy"),
     Operation("POST", f"{ONE_ROTATION}/disable", "admin", "rotation", "policy"),
+    Operation("GET", f"{ONE_ROTATION}/secrets", "admin", "rotation", "policy"),
     Operation("POST", f"{ONE_ROTATION}/secrets", "admin", "rotation", "policy", {"secret_path": NOBODY["path"]}),
     Operation("DELETE", f"{ONE_ROTATION}/secrets/<secret:path>", "admin", "rotation", "policy"),
     Operation("POST", f"{ONE_ROTATION}/rotate", "secrets:rotate", "rotation", "write", {}),

@@ -78,6 +78,14 @@ def words(schema):
     return found
 
 
+def parts(value):
+    """Every object in a document."""
+    if isinstance(value, dict):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(each)
+
+
 def template(rule):
     return re.sub(r"<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", rule)
 
@@ -127,6 +135,14 @@ class TestForm:
         for schema in schemas:
             # `$ref`s into the document do not resolve from here, their form is what is looked at.
             jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
+
+    def test_every_default_with_a_pattern_is_of_it(self, document):
+        odd = [
+            schema
+            for schema in parts(document)
+            if "pattern" in schema and "default" in schema and not re.fullmatch(schema["pattern"], schema["default"])
+        ]
+        assert odd == []
 
     def test_every_operation_says_who_may_call_it(self, operations):
         for each in OPERATIONS:

@@ -17,7 +17,7 @@ def error(answer):
 
 
 def generator(voice, name="passwords", **more):
-    made = voice.post("/v1/secret-policies", {"name": name, "fields": GENERATED, **more})
+    made = voice.post("/v1/secret-policies", {"name": name, "fields": GENERATED} | more)
     assert made.status_code == 201, made.text
     return made.json["id"]
 
@@ -76,6 +76,30 @@ class TestPolicies:
     def test_what_can_not_be_is_refused(self, ada, body, status, code):
         assert error(ada.post(POLICIES, body)) == (status, code)
 
+    def test_a_webhook_that_is_gone_stands_in_the_way_of_no_change_but_one_that_names_it(self, ada):
+        hook = {"name": "hook", "url": "https://receiver.example", "secret": "s" * 40, "events": ["rotation.due"]}
+        webhook_id = ada.post("/v1/webhooks", hook).json["id"]
+        one = f"{POLICIES}/{policy(ada, webhook_ids=[webhook_id])}"
+        assert ada.delete(f"/v1/webhooks/{webhook_id}").status_code == 204
+        assert ada.patch(one, {"interval": "60d"}).json["webhook_ids"] == [webhook_id]
+        refused = ada.patch(one, {"webhook_ids": [webhook_id]})
+        assert error(refused) == (404, "webhook_not_found")
+        assert refused.json["error"]["details"]["webhook_ids"] == [webhook_id]
+        assert ada.patch(one, {"webhook_ids": []}).json["webhook_ids"] == []
+        refused = ada.patch(one, {"secret_policy_id": "sp_" + "0" * 32})
+        assert error(refused) == (404, "secret_policy_not_found")
+        assert refused.json["error"]["details"]["secret_policy_id"] == "sp_" + "0" * 32
+
+    def test_a_refusal_names_the_fields(self, ada):
+        body = {"name": "a", "interval": "monthly", "warn_before": ["1d", "soon"], "grace_period": 5}
+        refused = ada.post(POLICIES, body)
+        assert error(refused) == (400, "invalid_duration")
+        assert list(refused.json["error"]["details"]["fields"]) == ["interval", "grace_period", "warn_before.1"]
+        refused = ada.post(POLICIES, {"name": "a", "interval": "1d", "warn_before": None})
+        assert refused.json["error"]["details"]["fields"] == {
+            "warn_before": "a list of durations, or a text of them with commas"
+        }
+
     def test_a_name_is_taken_once_in_a_tenant_and_free_again_after(self, ada, bob):
         first = policy(ada)
         assert error(ada.post(POLICIES, {"name": "monthly", "interval": "1d"})) == (409, "rotation_policy_exists")
@@ -101,6 +125,20 @@ class TestPolicies:
         assert error(ada.delete(one, headers={"If-Match": '"1"'})) == (409, "version_conflict")
         assert ada.delete(one, headers={"If-Match": '"2"'}).status_code == 204
         assert error(ada.get(one)) == (404, "rotation_policy_not_found")
+
+    def test_what_changes_nothing_leaves_nothing(self, ada):
+        one = f"{POLICIES}/{policy(ada, warn_before='7d')}"
+        assert error(ada.patch(one, {})) == (422, "validation_error")
+        assert ada.patch(one, {"name": "monthly", "warn_before": ["7d"], "webhook_ids": []}).json["revision"] == 1
+        assert ada.post(f"{one}/enable").json["revision"] == 1
+        assert ada.audit(action="rotation_policy_update") == []
+
+    def test_pausing_is_for_who_knows_what_is_there_too(self, ada):
+        one = f"{POLICIES}/{policy(ada)}"
+        assert error(ada.post(f"{one}/disable", headers={"If-Match": '"7"'})) == (409, "version_conflict")
+        assert ada.post(f"{one}/disable", headers={"If-Match": '"1"'}).json["revision"] == 2
+        assert error(ada.post(f"{one}/enable", headers={"If-Match": '"1"'})) == (409, "version_conflict")
+        assert ada.post(f"{one}/enable", headers={"If-Match": '"2"'}).json["is_active"] is True
 
     def test_they_are_their_tenants_and_their_administrators(self, house, ada, bob):
         one = f"{POLICIES}/{policy(ada)}"
@@ -195,6 +233,27 @@ class TestAssignment:
         assert error(ada.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/no"})) == (404, "secret_not_found")
         actions = {each["action"] for each in ada.audit() if each["secret_path"] == "app/db"}
         assert {"rotation_assign", "rotation_unassign"} <= actions
+
+    def test_what_is_under_a_policy_is_listed_in_pieces(self, ada, bob, house):
+        one, other = policy(ada), policy(ada, "other")
+        for path in ("app/c", "app/a", "app/b"):
+            under(ada, path, one)
+        under(ada, "app/other", other)
+        under(ada, "app/gone", one)
+        ada.delete("/v1/secrets/app/gone")
+        ada.write("app/b", {"password": "second"})
+        secrets = f"{POLICIES}/{one}/secrets"
+        first = ada.get(secrets, query_string={"limit": 2}).json
+        assert ([each["secret_path"] for each in first["secrets"]], first["has_more"]) == (["app/a", "app/b"], True)
+        shown = first["secrets"][1]
+        assert (shown["state"], shown["is_overdue"], shown["attempts"]) == ("scheduled", False, 0)
+        assert shown["due_at"] > shown["last_rotated_at"]
+        rest = ada.get(secrets, query_string={"limit": 2, "cursor": first["cursor"]}).json
+        assert ([each["secret_path"] for each in rest["secrets"]], rest["cursor"]) == (["app/c"], None)
+        foreign = ada.get(f"{POLICIES}/{other}/secrets", query_string={"cursor": first["cursor"]})
+        assert error(foreign) == (400, "invalid_cursor")
+        assert error(bob.get(secrets)) == (404, "rotation_policy_not_found")
+        assert error(house.someone("user:sam@a.example").get(secrets)) == (403, "access_denied")
 
     def test_it_takes_the_permission_to_rotate_that_secret(self, ada, house):
         one = policy(ada)
@@ -296,6 +355,26 @@ class TestRotating:
         assert (first["status"], first["error_code"]) == ("failed", "no_secret_policy")
         assert (second["status"], second["new_version"]) == ("success", 2)
         assert [each["status"] for each in history(ada, one, status="failed")] == ["failed"]
+
+    def test_more_than_is_made_in_the_time_of_a_request_is_refused_before_any_is_renewed(self, ada):
+        slow = [{"name": "password", "generator": "bcrypt_hash", "config": {"rounds": 14}}]
+        one = policy(ada, secret_policy_id=generator(ada, fields=slow))
+        for number in range(7):
+            under(ada, f"app/{number}", one)
+        refused = ada.post(f"{POLICIES}/{one}/rotate")
+        assert error(refused) == (409, "too_many_secrets")
+        assert refused.json["error"]["details"]["limit"] == 6
+        assert history(ada, one) == []
+        [done] = ada.post(f"{POLICIES}/{one}/rotate", {"secret_paths": ["app/3"]}).json
+        assert (done["status"], done["new_version"]) == ("success", 2)
+
+    def test_a_secrets_own_secret_policy_comes_before_that_of_its_rotation_policy(self, ada):
+        own = generator(ada, "own", fields=[{"name": "password", "generator": "hex", "config": {"length": 40}}])
+        one = policy(ada, secret_policy_id=generator(ada))
+        under(ada, "app/a", one, secret_policy_id=own)
+        under(ada, "app/b", one)
+        assert [each["status"] for each in ada.post(f"{POLICIES}/{one}/rotate").json] == ["success", "success"]
+        assert [len(value(ada, path)["password"]) for path in ("app/a", "app/b")] == [40, 24]
 
 
 class TestGracePeriod:

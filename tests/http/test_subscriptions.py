@@ -590,6 +590,8 @@ class TestForm:
             ada.write(path)
         dispatch(house)
         assert paths(poll(lena, mine)) == ["app/b"]
+        refused = lena.patch(one, {"paths": ["app/b", "app//b"]})
+        assert (code(refused), list(refused.json["error"]["details"]["fields"])) == ((400, "invalid_glob"), ["paths.1"])
         assert code(lena.patch(one, {})) == (422, "validation_error")
         assert code(lena.patch(one, {"delivery": {"type": "webhook"}})) == (400, "invalid_request")
         assert code(lena.patch(one, {"delivery": {"url": "https://receiver.example/"}})) == (400, "invalid_request")

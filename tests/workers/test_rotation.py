@@ -200,6 +200,40 @@ class TestFailing:
         assert (site.version(), site.schedule()[0]) == (2, "scheduled")
         assert [each["status"] for each in site.history(one)] == ["success", "failed"]
 
+    def test_it_is_overdue_at_the_end_of_its_grace_period_and_not_when_a_pause_ends(self, site, failing):
+        end = site.clock.now() + timedelta(days=2)
+        while site.schedule()[2] < end:
+            site.forward(seconds=(site.schedule()[2] - site.clock.now()).total_seconds())
+        assert (site.schedule()[0], site.schedule()[2]) == ("scheduled", end)
+        site.forward(seconds=(end - site.clock.now()).total_seconds())
+        assert site.schedule()[0] == "overdue"
+        assert len(site.events("rotation.overdue")) == 1
+
+    def test_activating_its_secret_policy_is_followed_by_an_attempt_at_once(self, site, failing):
+        _, secret_policy = failing
+        for _ in range(6):
+            site.forward(hours=3)
+        site.voice.patch(f"/v1/secret-policies/{secret_policy}", {"is_active": True})
+        site.work()
+        assert (site.version(), site.schedule()[0]) == (2, "scheduled")
+
+    def test_another_secret_policy_is_tried_at_once_and_failing_begins_anew(self, site, failing):
+        one, _ = failing
+        for _ in range(6):
+            site.forward(hours=3)
+        site.voice.patch(f"{POLICIES}/{one}", {"secret_policy_id": site.secret_policy("b", is_active=False)})
+        site.work()
+        assert site.schedule()[2] <= site.clock.now() + timedelta(seconds=72)
+        site.voice.patch(f"{POLICIES}/{one}", {"secret_policy_id": site.secret_policy("c")})
+        site.work()
+        assert site.version() == 2
+
+    def test_what_is_due_says_that_it_is_failing(self, site, failing):
+        site.forward(minutes=2)
+        [due] = site.voice.get("/v1/rotation/due").json["secrets"]
+        assert (due["attempts"], due["error_code"]) == (2, "secret_policy_inactive")
+        assert due["next_attempt_at"] == spelled(site.schedule()[2])
+
     def test_it_holds_up_none_of_the_others(self, site, failing):
         good = site.policy("good", auto_generate=True, secret_policy_id=site.secret_policy("good"))
         for number in range(30):

@@ -44,6 +44,6 @@ class NoSecretPolicy(Conflict):
 
 
 class TooManySecrets(Conflict):
-    """More secrets than one request renews are under this policy; name those that it is to renew."""
+    """More secrets than one request renews; name fewer of them at a time."""
 
     code = "too_many_secrets"

@@ -16,6 +16,10 @@ MOST_POLICIES: Final = 200
 MOST_THRESHOLDS: Final = 10
 MOST_WEBHOOKS: Final = 20
 MOST_AT_ONCE: Final = 100
+# What making new values may take in one request: somebody waits for it, and nobody waits for longer than half a minute.
+LONGEST_AT_ONCE: Final = timedelta(seconds=10)
+# Why a secret was not renewed whose turn did not come in that time.
+OUT_OF_TIME: Final = "out_of_time"
 KEPT: Final = timedelta(days=400)
 # What one worker has taken, no other looks at for so long: longer than the costliest batch takes.
 LEASE: Final = timedelta(seconds=120)
@@ -74,7 +78,7 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How secrets are renewed. `revision` counts its changes, `schedule_revision` those that move due times."""
+    """How secrets are renewed. `revision` counts its changes, `schedule_revision` those that schedules hear of."""
 
     id: str
     name: str
@@ -135,7 +139,7 @@ class Changes:
         return given
 
     def of(self, policy: Policy, now: datetime) -> Policy:
-        """The policy as they leave it, a revision on; ValidationFailed."""
+        """The policy as they leave it, a revision on, or as it is if that is what they say; ValidationFailed."""
         old = policy.terms
         terms = Terms(
             interval=self.interval or old.interval,
@@ -145,15 +149,21 @@ class Changes:
             is_active=old.is_active if self.is_active is None else self.is_active,
         )
         terms.check()
-        return replace(
+        secret_policy_id = self.secret_policy_id if self.secret_policy_is_given else policy.secret_policy_id
+        changed = replace(
             policy,
             name=policy.name if self.name is None else self.name,
             description=policy.description if self.description is None else self.description,
             terms=terms,
-            secret_policy_id=self.secret_policy_id if self.secret_policy_is_given else policy.secret_policy_id,
+            secret_policy_id=secret_policy_id,
             webhook_ids=policy.webhook_ids if self.webhook_ids is None else self.webhook_ids,
+        )
+        if changed == policy:
+            return policy
+        return replace(
+            changed,
             revision=policy.revision + 1,
-            schedule_revision=policy.schedule_revision + (terms != old),
+            schedule_revision=policy.schedule_revision + (terms != old or secret_policy_id != policy.secret_policy_id),
             updated_at=now,
         )
 
@@ -176,12 +186,15 @@ class Schedule:
         return cls(counts_from, State.SCHEDULED, terms.due(counts_from), terms.first_look(counts_from, now))
 
     def under(self, terms: Terms, now: datetime) -> "Schedule":
-        """The same secret under other terms. What has been told is not told again, and nothing is told late."""
+        """The same secret under other terms. What has been told is not told again, and nothing is told late.
+
+        What has failed is tried again at once: the change may be what it waited for.
+        """
         anew = Schedule.anew(terms, self.counts_from, now)
         if anew.due_at is None or anew.due_at > now or self.state in {State.SCHEDULED, State.PAUSED}:
             return anew
         if terms.auto_generate:
-            return replace(self, due_at=anew.due_at, wake_at=now)
+            return replace(self, due_at=anew.due_at, wake_at=now, failures=0)
         if self.state is State.OVERDUE:
             return replace(self, due_at=anew.due_at, wake_at=None)
         return replace(self, due_at=anew.due_at, wake_at=anew.due_at + terms.grace)
@@ -237,11 +250,18 @@ def _waiting(schedule: Schedule, until: datetime, now: datetime) -> Step:
 
 
 def after_failure(schedule: Schedule, terms: Terms, now: datetime) -> Step:
-    """Where a secret stands that could not be renewed: to be tried again, later each time, overdue or not."""
+    """Where a secret stands that could not be renewed: to be tried again, later each time, overdue or not.
+
+    Also at the end of its grace period, however long the pause is: it is overdue then, and not when the pause ends.
+    """
     failures = schedule.failures + 1
-    after = replace(schedule, failures=failures, wake_at=now + pause_after(failures))
-    if schedule.due_at is None or schedule.state is State.OVERDUE or now < schedule.due_at + terms.grace:
+    next_at = now + pause_after(failures)
+    after = replace(schedule, failures=failures, wake_at=next_at)
+    if schedule.due_at is None or schedule.state is State.OVERDUE:
         return Step(Deed.NOTHING, after)
+    end = schedule.due_at + terms.grace
+    if now < end:
+        return Step(Deed.NOTHING, replace(after, wake_at=min(next_at, end)))
     return Step(Deed.TELL_OVERDUE, replace(after, state=State.OVERDUE))
 
 
@@ -266,7 +286,7 @@ class Scheduled:
     metadata: Mapping[str, object]
     current_version: int
     secret_policy_id: str | None
-    """The policy's, or else the secret's own."""
+    """The secret's own, or else the policy's."""
     policy_id: str
     policy_name: str
     terms: Terms
@@ -316,3 +336,7 @@ class Assignment:
     due_at: datetime | None
     rotated_at: datetime | None
     grace_seconds: int
+    attempts: int
+    """Of those that failed since it is due; the last of them for `error_code`, and the next is `next_attempt_at`."""
+    error_code: str | None
+    next_attempt_at: datetime | None

@@ -18,8 +18,8 @@ from scaivault.edge.bodies import (
     parse_object,
     validate,
 )
-from scaivault.edge.messages import Body
-from scaivault.kernel.errors import BodyTooLarge, InvalidRequest, ValidationFailed
+from scaivault.edge.messages import Body, Duration
+from scaivault.kernel.errors import BodyTooLarge, InvalidDuration, InvalidRequest, ValidationFailed
 
 PLANTED = "hunter2-planted"
 
@@ -262,6 +262,37 @@ class TestValidation:
         with pytest.raises(ValidationFailed) as refusal:
             validate(Order, whole)
         assert refusal.value.details["fields"] == {field: reason}
+
+    @pytest.mark.parametrize(
+        ("value", "field", "reason"),
+        [
+            ({"lines": None}, "lines", "must be a valid list"),
+            ({"name": 5}, "name", "must be a valid string"),
+            ({"count": 0}, "count", "must be greater than or equal to 1"),
+        ],
+    )
+    def test_no_reason_is_in_the_words_of_a_form(self, value, field, reason):
+        with pytest.raises(ValidationFailed) as refusal:
+            validate(Order, {"count": 1, "name": "ok"} | value)
+        assert refusal.value.details["fields"] == {field: reason}
+
+    def test_what_is_left_out_is_required(self):
+        with pytest.raises(ValidationFailed) as refusal:
+            validate(Order, {"count": 1})
+        assert refusal.value.details["fields"] == {"name": "is required"}
+
+    def test_a_part_with_a_refusal_of_its_own_is_named_beside_the_others(self):
+        class Spans(Body):
+            wait: Duration
+            more: list[Duration] = Field(default_factory=list)
+
+        with pytest.raises(InvalidDuration) as refusal:
+            validate(Spans, {"wait": PLANTED, "more": ["1d", "0s"], "odd": 1})
+        assert refusal.value.details["fields"] == {
+            "wait": InvalidDuration().message,
+            "more.1": "A duration is at least 1s and at most 36500d.",
+            "odd": "there is no such field",
+        }
 
     def test_no_more_faults_are_told_than_can_be_read(self):
         with pytest.raises(ValidationFailed) as refusal:

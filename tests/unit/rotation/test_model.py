@@ -1,5 +1,6 @@
 """What a look at a schedule comes to, without a database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -91,6 +92,15 @@ def test_a_failure_waits_longer_each_time_and_never_for_ever():
         pause = pause_after(failures)
         assert FIRST_PAUSE <= pause <= LONGEST_PAUSE * 1.2
     assert pause_after(1) < pause_after(3) < pause_after(6)
+
+
+@given(st.integers(0, 40), st.integers(1, 48 * 60 - 1))
+def test_what_fails_within_its_grace_period_is_looked_at_by_the_end_of_it(failures, minutes):
+    schedule = replace(Schedule.anew(terms(auto_generate=True), NOW, NOW), failures=failures)
+    now = schedule.due_at + timedelta(minutes=minutes)
+    step = after_failure(schedule, terms(auto_generate=True), now)
+    assert (step.deed, step.after.state) == (Deed.NOTHING, State.SCHEDULED)
+    assert now < step.after.wake_at <= schedule.due_at + timedelta(days=2)
 
 
 def test_what_fails_beyond_its_grace_period_is_overdue_once():

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from scaivault.edge.messages import IN_DIGITS, Body, Duration, Name, Page, PageReply, Query, Reply, Timestamp
+from scaivault.edge.messages import IN_DIGITS, Body, Duration, Name, Page, PageReply, Query, Reply, Timestamp, fault_of
 from scaivault.features.events.model.subscriptions import (
     DEFAULT_BUFFER,
     LEAST_BUFFER,
@@ -29,13 +29,17 @@ from scaivault.features.events.routes.messages import (
 )
 from scaivault.features.events.service.hooks import NewSecret
 from scaivault.features.events.service.polling import Heard, Question
+from scaivault.kernel.errors import InvalidGlob
 from scaivault.kernel.events import EventType
 from scaivault.kernel.globs import Glob
 from scaivault.kernel.plaintext import Plaintext
 
 
 def _glob(text: str) -> str:
-    return Glob.parse(text).text
+    try:
+        return Glob.parse(text).text
+    except InvalidGlob as refusal:
+        raise fault_of(refusal) from None
 
 
 def _globs(texts: list[str]) -> list[str]:

@@ -1,6 +1,6 @@
 """Administering secret policies, and trying them out. A change and its audit row are one transaction."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -46,7 +46,7 @@ class SecretPolicyService:
 
     Whoever writes one decides on the values of every secret that it is used for, a literal one among them; so changing
     them takes a tenant administrator, with the scope policies:write, as access policies do. `generate` is what previews
-    are made by.
+    are made by; `on_change` hears of each that has changed, by tenant and id, once it has.
     """
 
     def __init__(
@@ -56,12 +56,14 @@ class SecretPolicyService:
         guard: Guard,
         clock: Clock,
         generate: Generate = generated,
+        on_change: Callable[[str, str], None] = lambda _tenant_id, _policy_id: None,
     ) -> None:
         self._database = database
         self._journal = journal
         self._guard = guard
         self._clock = clock
         self._generate = generate
+        self._on_change = on_change
         # Costly previews, one at a time in a process: however many are asked for, they take one thread and one
         # processor. Nobody waits for a turn, for those who wait would take the other threads.
         self._turn = BoundedSemaphore()
@@ -117,6 +119,7 @@ class SecretPolicyService:
             store.change_policy(tx, caller.tenant_id, policy)
             entry = _entry(Action.SECRET_POLICY_UPDATE, caller, policy, changes.named())
             self._journal.record(tx, entry)
+        self._on_change(caller.tenant_id, policy_id)
         return policy
 
     def delete(self, caller: Caller, policy_id: str, *, expected: int | None) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, RootModel
+from pydantic import BeforeValidator, Field, RootModel, model_validator
 
 from scaivault.edge.messages import IN_DIGITS, Body, Duration, Flag, Name, Page, PageReply, Reply, Text, Timestamp
 from scaivault.features.rotation import model
@@ -16,6 +16,8 @@ def _split(value: object) -> object:
     """'7d,1d' is what ['7d', '1d'] is; an empty text is no threshold."""
     if isinstance(value, str):
         return [each.strip() for each in value.split(",")] if value.strip() else []
+    if not isinstance(value, list):
+        raise ValueError("a list of durations, or a text of them with commas")  # noqa: TRY004 - what the library takes
     return value
 
 
@@ -30,12 +32,16 @@ Path = Annotated[str, Field(min_length=1, max_length=1_000)]
 
 
 class RotationPolicyBody(Body):
-    """`interval` is at least 10s, and longer than each threshold. `warn_before` is a list, or a text with commas."""
+    """`interval` is at least 10s, and longer than each threshold. `warn_before` is a list, or a text with commas.
+
+    `secret_policy_id` makes the values of secrets that have none of their own.
+    """
 
     name: Name
     description: Text = ""
     interval: Duration
-    grace_period: Duration = DEFAULT_GRACE
+    # The library's own spelling of a default would be one that we refuse.
+    grace_period: Duration = Field(DEFAULT_GRACE, json_schema_extra={"default": spell_duration(DEFAULT_GRACE)})
     warn_before: Thresholds = Field(default_factory=list)
     auto_generate: bool = False
     secret_policy_id: SecretPolicyId | None = None
@@ -70,6 +76,12 @@ class RotationPolicyPatch(Body):
     webhook_ids: WebhookIds = Field(default_factory=list)
     is_active: bool = Field(default_factory=bool)
 
+    @model_validator(mode="after")
+    def _is_sound(self) -> "RotationPolicyPatch":
+        if not self.model_fields_set:
+            raise ValueError("give something to change")
+        return self
+
     def to_model(self) -> model.Changes:
         given = self.model_fields_set
         return model.Changes(
@@ -91,7 +103,10 @@ class AssignmentBody(Body):
 
 
 class RotateAllBody(Body):
-    """Without `secret_paths`: all of the policy's secrets that the caller may rotate."""
+    """Without `secret_paths`: all of the policy's secrets that the caller may rotate.
+
+    At most 100, and what is made in about ten seconds: 409 `too_many_secrets` otherwise, before any is renewed.
+    """
 
     secret_paths: Annotated[list[Path], Field(min_length=1, max_length=MOST_AT_ONCE)] | None = None
 
@@ -154,7 +169,10 @@ class RotationPolicyPage(PageReply):
 
 
 class SecretAssignment(Reply):
-    """A secret under a policy. `state` is `awaited` when it is due and somebody is to write its next value."""
+    """A secret under a policy. `state` is `awaited` when it is due and somebody is to write its next value.
+
+    `attempts` of a worker's have failed since it is due, the last one for `error_code`.
+    """
 
     secret_path: str
     rotation_policy_id: str
@@ -165,6 +183,9 @@ class SecretAssignment(Reply):
     overdue_at: Timestamp | None
     is_overdue: bool
     last_rotated_at: Timestamp | None
+    attempts: int
+    error_code: str | None
+    next_attempt_at: Timestamp | None
 
     @classmethod
     def of(cls, assignment: model.Assignment) -> "SecretAssignment":
@@ -178,6 +199,9 @@ class SecretAssignment(Reply):
             overdue_at=_overdue_at(assignment),
             is_overdue=assignment.state is model.State.OVERDUE,
             last_rotated_at=assignment.rotated_at,
+            attempts=assignment.attempts,
+            error_code=assignment.error_code,
+            next_attempt_at=assignment.next_attempt_at,
         )
 
 
@@ -186,12 +210,19 @@ def _overdue_at(assignment: model.Assignment) -> datetime | None:
     return None if due_at is None else due_at + timedelta(seconds=assignment.grace_seconds)
 
 
-class DuePage(PageReply):
+class AssignmentPage(PageReply):
     secrets: list[SecretAssignment]
 
 
+class AssignmentQuery(Page):
+    pass
+
+
 class HistoryItem(Reply):
-    """One rotation: done, failed with as many attempts so far, or waited for. `error_code` says why it failed."""
+    """One rotation: done, failed with as many attempts so far, or waited for. `error_code` says why it failed.
+
+    `out_of_time`, of no attempt: the request had no time left for it.
+    """
 
     id: str
     rotation_policy_id: str | None

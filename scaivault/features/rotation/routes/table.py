@@ -53,14 +53,25 @@ class RotationRoutes:
         self._policies.delete(caller, rotation_policy_id, expected=if_match)
         return Answer(None, 204)
 
-    def enable(self, caller: Caller, rotation_policy_id: str) -> Answer:
-        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=True)))
+    def enable(self, caller: Caller, rotation_policy_id: str, if_match: int | None) -> Answer:
+        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=True), expected=if_match))
 
-    def disable(self, caller: Caller, rotation_policy_id: str) -> Answer:
-        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=False)))
+    def disable(self, caller: Caller, rotation_policy_id: str, if_match: int | None) -> Answer:
+        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=False), expected=if_match))
 
     def assign(self, caller: Caller, rotation_policy_id: str, body: m.AssignmentBody) -> m.SecretAssignment:
         return m.SecretAssignment.of(self._policies.assign(caller, rotation_policy_id, parse_path(body.secret_path)))
+
+    def secrets(self, caller: Caller, rotation_policy_id: str, query: m.AssignmentQuery) -> m.AssignmentPage:
+        bound_to = ("rotation_secrets", caller.tenant_id, rotation_policy_id)
+        position = self._cursors.open(query.cursor, bound_to)
+        after = None if position is None else position[0]
+        found = self._policies.list_secrets(caller, rotation_policy_id, after=after, limit=query.limit + 1)
+        shown, has_more = found[: query.limit], len(found) > query.limit
+        cursor = self._cursors.seal((shown[-1].path,), bound_to) if has_more else None
+        return m.AssignmentPage(
+            secrets=[m.SecretAssignment.of(each) for each in shown], cursor=cursor, has_more=has_more
+        )
 
     def unassign(self, caller: Caller, rotation_policy_id: str, path: str) -> Answer:
         self._policies.unassign(caller, rotation_policy_id, parse_path(path))
@@ -80,7 +91,7 @@ class RotationRoutes:
         cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
         return m.HistoryPage(history=[m.HistoryItem.of(item) for item in shown], cursor=cursor, has_more=has_more)
 
-    def due(self, caller: Caller, query: m.DueQuery) -> m.DuePage:
+    def due(self, caller: Caller, query: m.DueQuery) -> m.AssignmentPage:
         bound_to = (
             "rotation_due",
             caller.tenant_id,
@@ -99,7 +110,7 @@ class RotationRoutes:
         )
         after = page.next_after
         cursor = None if after is None else self._cursors.seal((after[0].isoformat(), after[1]), bound_to)
-        return m.DuePage(
+        return m.AssignmentPage(
             secrets=[m.SecretAssignment.of(each) for each in page.secrets], cursor=cursor, has_more=cursor is not None
         )
 
@@ -187,6 +198,12 @@ def _single(at: RotationRoutes) -> tuple[Route, ...]:
         reply=m.RotationPolicy,
         errors=(errors.RotationPolicyNotFound,),
     )
+    switch = replace(
+        read,
+        method="POST",
+        takes_if_match=True,
+        errors=(errors.RotationPolicyNotFound, errors.RevisionConflict),
+    )
     return (
         read,
         Route(
@@ -219,10 +236,9 @@ def _single(at: RotationRoutes) -> tuple[Route, ...]:
             takes_if_match=True,
             errors=(errors.RotationPolicyNotFound, errors.RevisionConflict),
         ),
-        replace(read, method="POST", rule=f"{_ONE}/enable", view=at.enable, summary="Go on with a rotation policy"),
+        replace(switch, rule=f"{_ONE}/enable", view=at.enable, summary="Go on with a rotation policy"),
         replace(
-            read,
-            method="POST",
+            switch,
             rule=f"{_ONE}/disable",
             view=at.disable,
             summary="Pause a rotation policy; its secrets stay under it",
@@ -244,6 +260,17 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
             reply=m.SecretAssignment,
             status=201,
             errors=there,
+        ),
+        Route(
+            "GET",
+            f"{_ONE}/secrets",
+            at.secrets,
+            "List what is under a rotation policy",
+            scope=Scope.ADMIN,
+            limit=RateCategory.POLICY,
+            query=m.AssignmentQuery,
+            reply=m.AssignmentPage,
+            errors=(errors.RotationPolicyNotFound, InvalidCursor),
         ),
         Route(
             "DELETE",
@@ -310,7 +337,7 @@ def _due(at: RotationRoutes) -> tuple[Route, ...]:
         "Secrets that are due for rotation: an administrator's all, else those the caller may rotate",
         limit=RateCategory.LIST,
         query=m.DueQuery,
-        reply=m.DuePage,
+        reply=m.AssignmentPage,
         errors=(InvalidCursor,),
     )
     return (

@@ -58,7 +58,7 @@ class RotationPolicyService:
         with self._changing(caller, Action.ROTATION_POLICY_CREATE) as tx:
             if store.count_policies(tx, caller.tenant_id) >= MOST_POLICIES:
                 raise TooManyRotationPolicies(limit=MOST_POLICIES)
-            self._check_named(tx, caller, policy)
+            self._check_named(tx, caller, policy.secret_policy_id, policy.webhook_ids)
             store.add_policy(tx, caller.tenant_id, policy)
             self._journal.record(tx, _entry(Action.ROTATION_POLICY_CREATE, caller, policy))
         return policy
@@ -70,14 +70,18 @@ class RotationPolicyService:
             return _there(store.find_policy(session, caller.tenant_id, policy_id))
 
     def change(self, caller: Caller, policy_id: str, changes: Changes, *, expected: int | None = None) -> Policy:
-        """Some of it anew; RevisionConflict unless it is at revision `expected`, if given."""
+        """Some of it anew; RevisionConflict unless it is at revision `expected`, if given.
+
+        What is there already is no change, and leaves neither a revision nor a row.
+        """
         self._require_administration(caller)
         with self._changing(caller, Action.ROTATION_POLICY_UPDATE) as tx:
             before = self._claim(tx, caller, policy_id, expected)
             policy = changes.of(before, self._clock.now())
-            self._check_named(tx, caller, policy)
-            store.change_policy(tx, caller.tenant_id, policy)
-            self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
+            self._check_named(tx, caller, changes.secret_policy_id, changes.webhook_ids or ())
+            if policy.revision != before.revision:
+                store.change_policy(tx, caller.tenant_id, policy)
+                self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
         if policy.schedule_revision != before.schedule_revision:
             self._upkeep.settle(caller.tenant_id, policy_id)
         return self.read(caller, policy_id)
@@ -118,6 +122,13 @@ class RotationPolicyService:
             raise AssignmentNotFound
         self._secrets.put_under(caller, path, Options(rotation_policy_id=None), Action.ROTATION_UNASSIGN)
 
+    def list_secrets(self, caller: Caller, policy_id: str, *, after: str | None, limit: int) -> Sequence[Assignment]:
+        """What is under the policy and not in the trash, by path: all of it, as administrators see what is due."""
+        self._require_administration(caller)
+        with self._database.session() as session:
+            _there(store.find_policy(session, caller.tenant_id, policy_id))
+            return assignments.list_assignments(session, caller.tenant_id, policy_id, after, limit)
+
     def history(
         self, caller: Caller, policy_id: str, status: Status | None, before: str | None, limit: int
     ) -> list[Item]:
@@ -139,15 +150,16 @@ class RotationPolicyService:
         self._guard.require_scope(caller, Scope.ADMIN)
         self._guard.require_tenant_admin(caller)
 
-    def _check_named(self, tx: Session, caller: Caller, policy: Policy) -> None:
-        """That what the policy names is there."""
-        named = policy.secret_policy_id
-        if named is not None and not store.has_secret_policy(tx, caller.tenant_id, named):
-            raise SecretPolicyNotFound
-        if policy.webhook_ids and set(store.list_webhooks(tx, caller.tenant_id, policy.webhook_ids)) != set(
-            policy.webhook_ids
-        ):
-            raise WebhookNotFound
+    def _check_named(
+        self, tx: Session, caller: Caller, secret_policy_id: str | None, webhook_ids: Sequence[str]
+    ) -> None:
+        """That what a client names is there. What was named before may be gone: a webhook goes without asking."""
+        if secret_policy_id is not None and not store.has_secret_policy(tx, caller.tenant_id, secret_policy_id):
+            raise SecretPolicyNotFound(secret_policy_id=secret_policy_id)
+        there = set(store.list_webhooks(tx, caller.tenant_id, webhook_ids)) if webhook_ids else set()
+        missing = [each for each in webhook_ids if each not in there]
+        if missing:
+            raise WebhookNotFound(webhook_ids=missing)
 
     def _claim(self, tx: Session, caller: Caller, policy_id: str, expected: int | None) -> Policy:
         policy = _there(store.claim_policy(tx, caller.tenant_id, policy_id))

@@ -1,5 +1,7 @@
 """Renewing secrets because somebody asks for it, and what will be due."""
 
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +13,15 @@ from scaivault.features.rotation.errors import (
     RotationPolicyNotFound,
     TooManySecrets,
 )
-from scaivault.features.rotation.model import MOST_AT_ONCE, Assignment, Item, Status, Target
+from scaivault.features.rotation.model import (
+    LONGEST_AT_ONCE,
+    MOST_AT_ONCE,
+    OUT_OF_TIME,
+    Assignment,
+    Item,
+    Status,
+    Target,
+)
 from scaivault.features.rotation.store import assignments, history, policies
 from scaivault.features.secrets.errors import SecretNotFound
 from scaivault.features.secrets.model import Secret, Written
@@ -49,6 +59,7 @@ class RotationService:
         secrets: RenewalService,
         generation: GenerationService,
         on_rotation: Callable[[str], None],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._journal = journal
@@ -57,6 +68,7 @@ class RotationService:
         self._secrets = secrets
         self._generation = generation
         self._on_rotation = on_rotation
+        self._monotonic = monotonic
 
     def rotate(self, caller: Caller, path: SecretPath, expected_version: int | None) -> Written:
         """Write a generated value as the next version, whatever the schedule says.
@@ -69,16 +81,22 @@ class RotationService:
     def rotate_all(self, caller: Caller, policy_id: str, paths: Sequence[SecretPath] | None) -> list[Item]:
         """Renew these secrets of a policy, or all of them that the caller may rotate: a line of history for each.
 
-        One that can not be renewed is a line that says so, and no reason to stop. RotationPolicyNotFound,
-        AssignmentNotFound, TooManySecrets.
+        One that can not be renewed is a line that says so, and no reason to stop; so is one whose turn did not come in
+        time. RotationPolicyNotFound, AssignmentNotFound; TooManySecrets, before any is renewed, also where making
+        their values is known to take too long.
         """
         chosen = self._chosen(caller, policy_id, paths)
+        self._check_cost(caller, chosen)
+        until = self._monotonic() + LONGEST_AT_ONCE.total_seconds()
         failed: dict[str, Item] = {}
         for path in chosen:
+            if self._monotonic() >= until:
+                failed[path] = self._note_failure(caller, policy_id, path, OUT_OF_TIME, attempts=0)
+                continue
             try:
                 self._rotate(caller, path, self._target(caller, path), None)
             except (Conflict, NotFound) as refusal:
-                failed[path] = self._note_failure(caller, policy_id, path, refusal)
+                failed[path] = self._note_failure(caller, policy_id, path, refusal.code, attempts=1)
         with self._database.session() as session:
             latest = {each.path: each for each in history.list_latest(session, caller.tenant_id, chosen)}
         return [failed.get(path) or latest[path] for path in chosen]
@@ -145,6 +163,18 @@ class RotationService:
             raise TooManySecrets(limit=MOST_AT_ONCE)
         return [SecretPath(path) for path in under if reach.covers(path)]
 
+    def _check_cost(self, caller: Caller, paths: Sequence[SecretPath]) -> None:
+        """Whoever was cut off in the middle would ask for all of it again: better for fewer in the first place."""
+        with self._database.session() as session:
+            by_policy = Counter(assignments.list_secret_policies(session, caller.tenant_id, paths))
+        costs = {each: self._generation.milliseconds(caller.tenant_id, each) for each in by_policy}
+        if timedelta(milliseconds=sum(costs[each] * by_policy[each] for each in by_policy)) > LONGEST_AT_ONCE:
+            # So many of the costliest fit.
+            limit = max(1, int(LONGEST_AT_ONCE / timedelta(milliseconds=max(costs.values()))))
+            raise TooManySecrets(
+                "Values such as these take too long to make for so many secrets in one request.", limit=limit
+            )
+
     def _check_under(self, caller: Caller, policy_id: str, paths: Sequence[SecretPath]) -> None:
         with self._database.session() as session:
             if policies.find_policy(session, caller.tenant_id, policy_id) is None:
@@ -189,7 +219,7 @@ class RotationService:
         self._on_rotation("failed")
         return refusal
 
-    def _note_failure(self, caller: Caller, policy_id: str, path: SecretPath, refusal: VaultError) -> Item:
+    def _note_failure(self, caller: Caller, policy_id: str, path: SecretPath, reason: str, *, attempts: int) -> Item:
         now = self._clock.now()
         item = Item(
             id=new_id("rth"),
@@ -198,8 +228,8 @@ class RotationService:
             status=Status.FAILED,
             triggered_by=Trigger.REQUEST,
             identity_id=caller.identity_id,
-            attempts=1,
-            reason=refusal.code,
+            attempts=attempts,
+            reason=reason,
             due_at=None,
             started_at=now,
             ended_at=now,

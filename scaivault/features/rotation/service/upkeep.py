@@ -27,6 +27,11 @@ class Upkeep:
             if not self._settle(tenant_id, policy_id):
                 return
 
+    def try_again(self, tenant_id: str, secret_policy_id: str) -> None:
+        """A secret policy has changed: what could not be renewed by it need not wait until its pause is over."""
+        with self._database.session() as session:
+            schedules.change_failing(session, tenant_id, secret_policy_id, self._clock.now())
+
     def detach(self, tenant_id: str, policy_id: str) -> None:
         """Take the first of its secrets from under a deleted policy."""
         for _ in range(BATCHES_AT_ONCE):

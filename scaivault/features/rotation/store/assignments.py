@@ -3,14 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from scaivault.features.rotation.model import Assignment, State, Target
+from scaivault.features.rotation.store.schedules import SECRET_POLICY
 from scaivault.storage.database import Session
+
+_ASSIGNED: Final = """
+        SELECT under.path, under.policy_id, policies.name AS policy_name, policies.auto_generate, under.state,
+               under.due_at, under.rotated_at, policies.grace_seconds,
+               coalesce(failed.attempts, 0) AS attempts, failed.reason AS error_code,
+               CASE WHEN failed.id IS NOT NULL THEN under.wake_at END AS next_attempt_at
+          FROM secret_rotations AS under
+          JOIN rotation_policies AS policies
+            ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
+          LEFT JOIN rotation_history AS failed
+            ON failed.tenant_id = under.tenant_id AND failed.id = under.history_id AND failed.status = 'failed'
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class _Path:
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Id:
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +42,9 @@ class _Assigned:
     due_at: datetime | None
     rotated_at: datetime | None
     grace_seconds: int
+    attempts: int
+    error_code: str | None
+    next_attempt_at: datetime | None
 
     def assignment(self) -> Assignment:
         return Assignment(
@@ -34,6 +56,9 @@ class _Assigned:
             self.due_at,
             self.rotated_at,
             self.grace_seconds,
+            self.attempts,
+            self.error_code,
+            self.next_attempt_at,
         )
 
 
@@ -74,9 +99,9 @@ def find_target(session: Session, tenant_id: str, path: str) -> Target | None:
     """A live secret, and by which policies it would be renewed now."""
     return session.one(
         Target,
-        """
+        f"""
         SELECT secrets.path, secrets.current_version, policies.id AS policy_id,
-               coalesce(policies.secret_policy_id, secrets.secret_policy_id) AS secret_policy_id
+               {SECRET_POLICY} AS secret_policy_id
           FROM secrets
           LEFT JOIN rotation_policies AS policies
             ON policies.tenant_id = secrets.tenant_id AND policies.id = secrets.rotation_policy_id
@@ -86,6 +111,25 @@ def find_target(session: Session, tenant_id: str, path: str) -> Target | None:
         tenant_id=tenant_id,
         path=path,
     )
+
+
+def list_secret_policies(session: Session, tenant_id: str, paths: Sequence[str]) -> list[str]:
+    """By which secret policies these secrets would be renewed now: as often as there are secrets by each."""
+    rows = session.many(
+        _Id,
+        f"""
+        SELECT {SECRET_POLICY} AS id
+          FROM secrets
+          LEFT JOIN rotation_policies AS policies
+            ON policies.tenant_id = secrets.tenant_id AND policies.id = secrets.rotation_policy_id
+           AND policies.removed_at IS NULL
+         WHERE secrets.tenant_id = %(tenant_id)s AND secrets.path = ANY(%(paths)s) AND secrets.deleted_at IS NULL
+           AND {SECRET_POLICY} IS NOT NULL
+        """,
+        tenant_id=tenant_id,
+        paths=list(paths),
+    )
+    return [row.id for row in rows]
 
 
 def list_under(session: Session, tenant_id: str, policy_id: str, limit: int) -> list[str]:
@@ -106,15 +150,33 @@ def list_under(session: Session, tenant_id: str, policy_id: str, limit: int) -> 
     return [row.path for row in rows]
 
 
+def list_assignments(
+    session: Session, tenant_id: str, policy_id: str, after: str | None, limit: int
+) -> list[Assignment]:
+    """Secrets under this policy by path, from the first path beyond `after`."""
+    rows = session.many(
+        _Assigned,
+        f"""
+        {_ASSIGNED}
+         WHERE under.tenant_id = %(tenant_id)s AND under.policy_id = %(policy_id)s AND NOT under.is_deleted
+           AND policies.removed_at IS NULL
+           AND (%(after)s::text IS NULL OR under.path > %(after)s)
+         ORDER BY under.path
+         LIMIT %(limit)s
+        """,
+        tenant_id=tenant_id,
+        policy_id=policy_id,
+        after=after,
+        limit=limit,
+    )
+    return [row.assignment() for row in rows]
+
+
 def find_assignment(session: Session, tenant_id: str, path: str) -> Assignment | None:
     row = session.one(
         _Assigned,
-        """
-        SELECT under.path, under.policy_id, policies.name AS policy_name, policies.auto_generate, under.state,
-               under.due_at, under.rotated_at, policies.grace_seconds
-          FROM secret_rotations AS under
-          JOIN rotation_policies AS policies
-            ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
+        f"""
+        {_ASSIGNED}
          WHERE under.tenant_id = %(tenant_id)s AND under.path = %(path)s AND policies.removed_at IS NULL
         """,
         tenant_id=tenant_id,
@@ -136,12 +198,8 @@ def list_due(
     """Secrets that are due up to `until`, and not before `since`, first those that are due first."""
     rows = session.many(
         _Assigned,
-        """
-        SELECT under.path, under.policy_id, policies.name AS policy_name, policies.auto_generate, under.state,
-               under.due_at, under.rotated_at, policies.grace_seconds
-          FROM secret_rotations AS under
-          JOIN rotation_policies AS policies
-            ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
+        f"""
+        {_ASSIGNED}
          WHERE under.tenant_id = %(tenant_id)s AND NOT under.is_deleted
            AND policies.is_active AND policies.removed_at IS NULL
            AND under.due_at <= %(until)s

@@ -10,10 +10,12 @@ from scaivault.features.rotation.store.policies import PolicyRow
 from scaivault.kernel.renewal import Renewal
 from scaivault.storage.database import Session
 
-_SCHEDULED: Final = """
+# By which a secret's values are made: what is said of this one comes before what is said of many.
+SECRET_POLICY: Final = "coalesce(secrets.secret_policy_id, policies.secret_policy_id)"  # noqa: S105 - SQL
+_SCHEDULED: Final = f"""
         SELECT tenants.partner_id, under.tenant_id, under.path, secrets.secret_type, secrets.metadata,
                secrets.current_version,
-               coalesce(policies.secret_policy_id, secrets.secret_policy_id) AS secret_policy_id,
+               {SECRET_POLICY} AS secret_policy_id,
                under.policy_id, policies.name AS policy_name, policies.interval_seconds, policies.grace_seconds,
                policies.warn_seconds, policies.auto_generate,
                policies.is_active AND policies.removed_at IS NULL AS is_active, under.counts_from, under.state,
@@ -207,10 +209,10 @@ def change_revisions(
     tx.run(
         """
         UPDATE secret_rotations
-           SET state = after.state, due_at = after.due_at, wake_at = after.wake_at,
+           SET state = after.state, due_at = after.due_at, wake_at = after.wake_at, failures = after.failures,
                schedule_revision = %(schedule_revision)s
-          FROM unnest(%(paths)s::text[], %(states)s::text[], %(due_at)s::timestamptz[], %(wake_at)s::timestamptz[])
-                   AS after (path, state, due_at, wake_at)
+          FROM unnest(%(paths)s::text[], %(states)s::text[], %(due_at)s::timestamptz[], %(wake_at)s::timestamptz[],
+                      %(failures)s::integer[]) AS after (path, state, due_at, wake_at, failures)
          WHERE secret_rotations.tenant_id = %(tenant_id)s AND secret_rotations.path = after.path
         """,
         tenant_id=tenant_id,
@@ -218,6 +220,7 @@ def change_revisions(
         states=[each.state.value for each in schedules],
         due_at=[each.due_at for each in schedules],
         wake_at=[each.wake_at for each in schedules],
+        failures=[each.failures for each in schedules],
         schedule_revision=schedule_revision,
     )
 
@@ -306,6 +309,28 @@ def change_readable_until(tx: Session, tenant_id: str, path: str, before_version
         path=path,
         before_version=before_version,
         until=until,
+    )
+
+
+def change_failing(session: Session, tenant_id: str, secret_policy_id: str, now: datetime) -> int:
+    """Have what has failed by this secret policy tried again now; none that others hold."""
+    return session.run(
+        f"""
+        UPDATE secret_rotations
+           SET wake_at = %(now)s, failures = 0
+         WHERE (tenant_id, path) IN (
+               SELECT under.tenant_id, under.path
+                 FROM secret_rotations AS under
+                 JOIN rotation_policies AS policies
+                   ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
+                 JOIN secrets ON secrets.tenant_id = under.tenant_id AND secrets.path = under.path
+                WHERE under.tenant_id = %(tenant_id)s AND under.failures > 0 AND under.wake_at > %(now)s
+                  AND {SECRET_POLICY} = %(secret_policy_id)s
+                  FOR NO KEY UPDATE OF under SKIP LOCKED)
+        """,
+        tenant_id=tenant_id,
+        secret_policy_id=secret_policy_id,
+        now=now,
     )
 
 
