@@ -322,6 +322,36 @@ class TestGracePeriod:
         versions = ada.get("/v1/secrets/app/db:versions").json["versions"]
         assert [each["is_readable"] for each in versions] == [True, False, False]
 
+    def test_it_keeps_what_max_versions_has_no_room_for(self, ada, house):
+        one = policy(ada, grace_period="1h", secret_policy_id=generator(ada))
+        under(ada, "app/db", one, max_versions=1)
+        assert ada.post("/v1/secrets/app/db:rotate").json["version"] == 2
+        assert value(ada, "app/db", version=1) == {"password": "first"}
+        house.clock.forward(minutes=30)
+        ada.post("/v1/secrets/app/db:rotate")
+        promised = [each["old_version"] for each in history(ada, one)]
+        assert [value(ada, "app/db", version=each).keys() for each in promised] == [{"password"}] * 2
+        assert [each["version"] for each in ada.get("/v1/secrets/app/db:versions").json["versions"]] == [3, 2, 1]
+        house.clock.forward(minutes=30)
+        ada.post("/v1/secrets/app/db:rotate")  # which drops what has become free: the first's hour is over
+        assert [each["version"] for each in ada.get("/v1/secrets/app/db:versions").json["versions"]] == [4, 3, 2]
+
+    def test_it_keeps_no_more_than_a_hundred_versions(self, ada):
+        one = policy(ada)
+        under(ada, "app/db", one, max_versions=1)
+        for _ in range(101):
+            ada.write("app/db", {"password": "next"})
+        kept = ada.get("/v1/secrets/app/db:versions").json["versions"]
+        assert [each["version"] for each in kept] == list(range(102, 2, -1))
+
+    def test_a_change_of_options_drops_nothing_within_it(self, ada):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        ada.write("app/db", {"password": "second"})
+        changed = ada.patch("/v1/secrets/app/db:metadata", {"options": {"max_versions": 1}})
+        assert changed.status_code == 200
+        assert value(ada, "app/db", version=1) == {"password": "first"}
+
     def test_a_rollback_within_it_is_no_rotation(self, ada, house):
         one = policy(ada)
         under(ada, "app/db", one)

@@ -92,7 +92,7 @@ CALLS = {
     store.remove_secret: lambda call: call(PATH),
     store.find_version: lambda call: call(PATH, 1, NOW),
     store.list_versions: lambda call: call(PATH),
-    store.remove_versions_before: lambda call: call(PATH, 99),
+    store.remove_versions_before: lambda call: call(PATH, 99, 1, NOW),
     store.change_versions_destroyed: lambda call: call(PATH, [1], NOW),
     store.remove_tags: lambda call: call(PATH),
     store.count_versions_before: lambda call: call(2),

@@ -16,6 +16,8 @@ Metadata = Mapping[str, object]
 
 RETENTION = timedelta(days=30)
 DEFAULT_MAX_VERSIONS = 10
+# However many `max_versions` may ask for, and grace periods may spare.
+MOST_VERSIONS = 100
 MAX_METADATA_BYTES = 16 * 1024
 NOTIFY_BEFORE = (30 * 86_400, 7 * 86_400, 86_400)
 
@@ -159,6 +161,11 @@ class Secret:
     def oldest_kept(self) -> int:
         """The first version that `max_versions` still has room for."""
         return max(1, self.current_version - self.max_versions + 1)
+
+    @property
+    def oldest_spared(self) -> int:
+        """The first version that a grace period can keep beyond `max_versions`."""
+        return max(1, self.current_version - MOST_VERSIONS + 1)
 
     def is_gone(self, now: datetime) -> bool:
         """Deleted, and its retention is over: as if it had never been."""

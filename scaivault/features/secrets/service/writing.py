@@ -68,12 +68,12 @@ class Writing:
         sealed = self._envelope.seal(keys, place, write.plaintext)
         version = Version(after.current_version, now, caller.identity_id, None)
         store.add_version(tx, caller.tenant_id, path, version, sealed.sealed, sealed.wrapped_key)
-        self._prune(tx, caller, after)
         renewal = _renewal(path, before, after, write.trigger)
         self._outbox.publish(tx, telling.written(caller, before, after, is_rotation=renewal is not None, **told))
         if renewal is not None:
             self._rotations.renewed(tx, caller, renewal)
         self._assign(tx, caller, path, before, after)
+        self._prune(tx, caller, after)  # now that what was replaced has its end
         return Written(path, version.version, now, is_rotation=renewal is not None)
 
     def change(self, tx: Session, caller: Caller, path: SecretPath, before: Secret, after: Secret) -> None:
@@ -133,7 +133,9 @@ class Writing:
 
     def _prune(self, tx: Session, caller: Caller, secret: Secret) -> None:
         if secret.oldest_kept > 1:
-            store.remove_versions_before(tx, caller.tenant_id, secret.path, secret.oldest_kept)
+            store.remove_versions_before(
+                tx, caller.tenant_id, secret.path, secret.oldest_kept, secret.oldest_spared, self._clock.now()
+            )
 
 
 def _renewal(path: SecretPath, before: Secret, after: Secret, trigger: Trigger | None) -> Renewal | None:

@@ -85,7 +85,7 @@ def find_version(session: Session, tenant_id: str, path: str, version: int, now:
 
 
 def list_versions(session: Session, tenant_id: str, path: str) -> list[Version]:
-    """All kept versions, newest first: at most `max_versions` of them."""
+    """All kept versions, newest first: `max_versions`, and those in a grace period; at most MOST_VERSIONS."""
     return session.many(
         Version,
         """
@@ -99,16 +99,19 @@ def list_versions(session: Session, tenant_id: str, path: str) -> list[Version]:
     )
 
 
-def remove_versions_before(tx: Session, tenant_id: str, path: str, version: int) -> None:
-    """Drop the versions that have aged out."""
+def remove_versions_before(tx: Session, tenant_id: str, path: str, kept: int, spared: int, now: datetime) -> None:
+    """Drop the versions before `kept`; those in a grace period only before `spared`."""
     tx.run(
         """
         DELETE FROM secret_versions
-         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(version)s
+         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(kept)s
+           AND (version < %(spared)s OR readable_until IS NULL OR readable_until <= %(now)s)
         """,
         tenant_id=tenant_id,
         path=path,
-        version=version,
+        kept=kept,
+        spared=spared,
+        now=now,
     )
 
 
