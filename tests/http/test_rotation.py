@@ -202,6 +202,40 @@ class TestAssignment:
         other = house.someone("user:otto@a.example", roles=[Role.TENANT_ADMIN])
         assert error(other.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/db"})) == (403, "access_denied")
 
+    @pytest.mark.parametrize("is_none", [True, False])
+    def test_who_only_writes_takes_no_secret_from_under_its_policy(self, ada, house, is_none):
+        one, other = policy(ada), policy(ada, "yearly", "365d")
+        under(ada, "app/db", one)
+        house.allow(ada, "user:wim@a.example", ("app/**", ["read", "write"]))
+        wim = house.someone("user:wim@a.example")
+        options = {"rotation_policy_id": None if is_none else other}
+        asked = {"data": {"password": "his"}, "options": options}
+        assert error(wim.put("/v1/secrets/app/db", asked)) == (403, "access_denied")
+        assert error(wim.patch("/v1/secrets/app/db:metadata", {"options": options})) == (403, "access_denied")
+        assert value(ada, "app/db") == {"password": "first"}
+        assert ada.get("/v1/secrets/app/db").json["rotation_policy_id"] == one
+        refused = ada.audit(action="policy_violation", identity_id="user:wim@a.example")
+        assert [each["secret_path"] for each in refused] == ["app/db"] * 2
+        same = wim.put("/v1/secrets/app/db", {"data": {"password": "his"}, "options": {"rotation_policy_id": one}})
+        assert same.status_code == 200, same.text
+
+    def test_who_may_rotate_it_does_and_the_trail_says_from_which_to_which(self, ada, house):
+        one, other = policy(ada), policy(ada, "yearly", "365d")
+        house.allow(ada, "user:rob@a.example", ("app/**", ["read", "write", "rotate"]))
+        rob = house.someone("user:rob@a.example")
+        under(rob, "app/db", one)
+        assert rob.patch("/v1/secrets/app/db:metadata", {"options": {"rotation_policy_id": other}}).status_code == 200
+        rob.write("app/db", options={"rotation_policy_id": None})
+        rob.write("app/db")
+        told = [each["extra_data"] for each in reversed(ada.audit(action="write", identity_id="user:rob@a.example"))]
+        assert [(each.get("rotation_policy_id_before"), each.get("rotation_policy_id")) for each in told] == [
+            (None, one),
+            (one, other),
+            (other, None),
+            (None, None),
+        ]
+        assert "rotation_policy_id" not in told[-1]
+
     def test_deleting_a_policy_detaches_its_secrets(self, ada):
         one = policy(ada)
         under(ada, "app/db", one)

@@ -80,6 +80,8 @@ class Write:
     expected_version: int | None = None
     trigger: Trigger | None = Trigger.WRITE
     """What a value that takes the place of another comes from; None if it is no new one."""
+    may_reassign: bool = False
+    """Whether the writer may take the secret from under the policy that renews it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +258,25 @@ class Written:
     version: int
     created_at: datetime
     is_rotation: bool = False
+    reassignment: "Reassignment | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """By which rotation policies a secret was renewed before and is from now on; None is by none."""
+
+    before: str | None
+    after: str | None
+
+    @classmethod
+    def between(cls, before: Secret, after: Secret) -> "Reassignment | None":
+        """None if it is the same one."""
+        ids = (before.rotation_policy_id, after.rotation_policy_id)
+        return None if ids[0] == ids[1] else cls(*ids)
+
+    def facts(self) -> dict[str, str | None]:
+        """What the trail says of it."""
+        return {"rotation_policy_id_before": self.before, "rotation_policy_id": self.after}
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,8 +70,10 @@ class SecretOptions(Body):
     """They stay in force for later writes. `expires_in` counts from each write; null means for ever.
 
     `notify_before` is how long before the end `secret.expiring` is told, 30d, 7d and 1d unless said otherwise.
-    Null takes `rotation_policy_id` and `secret_policy_id` away. What a rotation has replaced is kept beyond
-    `max_versions` until its grace period ends, up to 100 versions in all; the first write after that removes it.
+    Null takes `rotation_policy_id` and `secret_policy_id` away. Another `rotation_policy_id` than the one that is
+    there, or none, takes the permission `rotate` on the path, or an administrator of the tenant. What a rotation has
+    replaced is kept beyond `max_versions` until its grace period ends, up to 100 versions in all; the first write
+    after that removes it.
     """
 
     max_versions: Annotated[int, Field(ge=1, le=MOST_VERSIONS)] | None = None

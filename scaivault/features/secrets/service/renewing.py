@@ -47,7 +47,7 @@ class RenewalService:
             secret = live(store.claim_secret(tx, caller.tenant_id, path))
             now = self._clock.now()
             changed = replace(secret.with_options(options, now), updated_at=now)
-            self._writing.change(tx, caller, path, secret, changed)
+            self._writing.change(tx, caller, path, secret, changed, may_reassign=True)
             self._outbox.publish(tx, telling.changed(caller, secret, changed, changed="options"))
             policy_id = changed.rotation_policy_id or secret.rotation_policy_id
             self._journal.record(tx, Entry.of(action, caller, path, rotation_policy_id=policy_id))

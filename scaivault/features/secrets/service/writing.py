@@ -7,8 +7,8 @@ from scaivault.crypto.envelope import Envelope, Place
 from scaivault.crypto.errors import UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
-from scaivault.features.secrets.errors import SecretUnreadable
-from scaivault.features.secrets.model import Secret, Version, Write, Written, tags_of
+from scaivault.features.secrets.errors import ReassignmentForbidden, SecretUnreadable
+from scaivault.features.secrets.model import Reassignment, Secret, Version, Write, Written, tags_of
 from scaivault.features.secrets.service import telling
 from scaivault.features.secrets.service.trash import claim
 from scaivault.kernel.caller import Caller
@@ -51,11 +51,15 @@ class Writing:
         write: Write,
         **told: Fact,
     ) -> Written:
-        """The next version of a secret that is locked, or its first. VersionConflict, SecretExists, NotFound."""
+        """The next version of a secret that is locked, or its first.
+
+        VersionConflict, SecretExists, NotFound, ReassignmentForbidden.
+        """
         now = self._clock.now()
         before = secret or Secret.unwritten(path, now)
         before.check_writable(write.expected_version)
         after = before.after(write, now)
+        _check_reassignment(before, after, may_reassign=write.may_reassign)
         self._check_secret_policy(tx, caller, before, after)
         if secret is not None:
             self._change_row(tx, caller, before, after)
@@ -74,10 +78,19 @@ class Writing:
             self._rotations.renewed(tx, caller, renewal)
         self._assign(tx, caller, path, before, after)
         self._prune(tx, caller, after)  # now that what was replaced has its end
-        return Written(path, version.version, now, is_rotation=renewal is not None)
+        return Written(
+            path,
+            version.version,
+            now,
+            is_rotation=renewal is not None,
+            reassignment=Reassignment.between(before, after),
+        )
 
-    def change(self, tx: Session, caller: Caller, path: SecretPath, before: Secret, after: Secret) -> None:
-        """Metadata and options, without a version. NotFound for a policy that is not there."""
+    def change(
+        self, tx: Session, caller: Caller, path: SecretPath, before: Secret, after: Secret, *, may_reassign: bool
+    ) -> None:
+        """Metadata and options, without a version. NotFound for a policy that is not there, ReassignmentForbidden."""
+        _check_reassignment(before, after, may_reassign=may_reassign)
         self._check_secret_policy(tx, caller, before, after)
         self._change_row(tx, caller, before, after)
         self._assign(tx, caller, path, before, after)
@@ -136,6 +149,12 @@ class Writing:
             store.remove_versions_before(
                 tx, caller.tenant_id, secret.path, secret.oldest_kept, secret.oldest_spared, self._clock.now()
             )
+
+
+def _check_reassignment(before: Secret, after: Secret, *, may_reassign: bool) -> None:
+    """Anybody who writes it may put his secret under a policy; from under one it takes more."""
+    if before.rotation_policy_id not in {None, after.rotation_policy_id} and not may_reassign:
+        raise ReassignmentForbidden
 
 
 def _renewal(path: SecretPath, before: Secret, after: Secret, trigger: Trigger | None) -> Renewal | None:
