@@ -96,6 +96,7 @@ INTERNAL = {
     "RetiredKeyVersion",  # the key ring reads the newer version and tries again
     "UnknownKeyVersion",  # a row that names a key which is not there
     "UnsafeKeyFile",  # the operator's: a key file that others can read
+    "ReassignmentForbidden",  # nobody hears it: whoever meets it asks for the leave
     "SecretUnreadable",  # a row that is not what was written: ours to look into
     "AlreadyInstalled",  # for the command line only
 }

@@ -261,6 +261,40 @@ class TestAssignment:
         other = house.someone("user:otto@a.example", roles=[Role.TENANT_ADMIN])
         assert error(other.post(f"{POLICIES}/{one}/secrets", {"secret_path": "app/db"})) == (403, "access_denied")
 
+    @pytest.mark.parametrize("is_none", [True, False])
+    def test_who_only_writes_takes_no_secret_from_under_its_policy(self, ada, house, is_none):
+        one, other = policy(ada), policy(ada, "yearly", "365d")
+        under(ada, "app/db", one)
+        house.allow(ada, "user:wim@a.example", ("app/**", ["read", "write"]))
+        wim = house.someone("user:wim@a.example")
+        options = {"rotation_policy_id": None if is_none else other}
+        asked = {"data": {"password": "his"}, "options": options}
+        assert error(wim.put("/v1/secrets/app/db", asked)) == (403, "access_denied")
+        assert error(wim.patch("/v1/secrets/app/db:metadata", {"options": options})) == (403, "access_denied")
+        assert value(ada, "app/db") == {"password": "first"}
+        assert ada.get("/v1/secrets/app/db").json["rotation_policy_id"] == one
+        refused = ada.audit(action="policy_violation", identity_id="user:wim@a.example")
+        assert [each["secret_path"] for each in refused] == ["app/db"] * 2
+        same = wim.put("/v1/secrets/app/db", {"data": {"password": "his"}, "options": {"rotation_policy_id": one}})
+        assert same.status_code == 200, same.text
+
+    def test_who_may_rotate_it_does_and_the_trail_says_from_which_to_which(self, ada, house):
+        one, other = policy(ada), policy(ada, "yearly", "365d")
+        house.allow(ada, "user:rob@a.example", ("app/**", ["read", "write", "rotate"]))
+        rob = house.someone("user:rob@a.example")
+        under(rob, "app/db", one)
+        assert rob.patch("/v1/secrets/app/db:metadata", {"options": {"rotation_policy_id": other}}).status_code == 200
+        rob.write("app/db", options={"rotation_policy_id": None})
+        rob.write("app/db")
+        told = [each["extra_data"] for each in reversed(ada.audit(action="write", identity_id="user:rob@a.example"))]
+        assert [(each.get("rotation_policy_id_before"), each.get("rotation_policy_id")) for each in told] == [
+            (None, one),
+            (one, other),
+            (other, None),
+            (None, None),
+        ]
+        assert "rotation_policy_id" not in told[-1]
+
     def test_deleting_a_policy_detaches_its_secrets(self, ada):
         one = policy(ada)
         under(ada, "app/db", one)
@@ -291,6 +325,39 @@ class TestRotating:
         )
         [entry] = ada.audit(action="rotate")
         assert (entry["secret_path"], entry["success"], entry["extra_data"]["version"]) == ("app/db", True, 2)
+
+    def test_what_is_not_generated_stays_as_it_is(self, ada):
+        kept = {"user": "bob", "host": "db.example", "ports": [5432, 6432], "tls": {"ca": "é"}, "n": 1.5, "none": None}
+        ada.write("app/db", {"password": "x", **kept}, options={"secret_policy_id": generator(ada)})
+        assert ada.post("/v1/secrets/app/db:rotate").status_code == 200
+        data = value(ada, "app/db")
+        assert len(data.pop("password")) == 24
+        assert data == kept
+        assert [each["action"] for each in ada.audit(action="read,rotate")] == ["read", "rotate"]
+
+    def test_of_a_destroyed_version_nothing_is_left_to_keep(self, ada):
+        ada.write("app/db", {"password": "x", "user": "bob"}, options={"secret_policy_id": generator(ada)})
+        assert ada.post("/v1/secrets/app/db:destroy", {"versions": [1]}).status_code == 200
+        assert ada.post("/v1/secrets/app/db:rotate").status_code == 200
+        assert value(ada, "app/db").keys() == {"password"}
+
+    def test_what_does_not_open_is_not_written_over(self, ada, house):
+        one = policy(ada, secret_policy_id=generator(ada))
+        for path in ("app/a", "app/b"):
+            ada.write(path, {"password": "x", "user": "bob"}, options={"rotation_policy_id": one})
+        with psycopg.connect(house.settings.database_url.get_secret_value(), autocommit=True) as connection:
+            connection.execute(
+                "UPDATE secret_versions SET sealed = overlay(sealed placing '\\x0000' from 30) WHERE path = 'app/a'"
+            )
+        assert ada.post("/v1/secrets/app/a:rotate").status_code == 500
+        [entry] = ada.audit(action="rotate")
+        assert (entry["success"], entry["extra_data"]["reason"]) == (False, "unreadable")
+        first, second = ada.post(f"{POLICIES}/{one}/rotate").json
+        assert (first["status"], first["error_code"]) == ("failed", "unreadable")
+        assert (second["status"], second["new_version"]) == ("success", 2)
+        assert value(ada, "app/b")["user"] == "bob"
+        versions = ada.get("/v1/secrets/app/a:versions").json["versions"]
+        assert [each["version"] for each in versions] == [1]
 
     def test_by_the_secrets_own_policy_where_no_other_says_how(self, ada):
         ada.write("app/db", options={"secret_policy_id": generator(ada)})
@@ -400,6 +467,36 @@ class TestGracePeriod:
         assert batch["errors"]["app/db"]["code"] == "version_not_found"
         versions = ada.get("/v1/secrets/app/db:versions").json["versions"]
         assert [each["is_readable"] for each in versions] == [True, False, False]
+
+    def test_it_keeps_what_max_versions_has_no_room_for(self, ada, house):
+        one = policy(ada, grace_period="1h", secret_policy_id=generator(ada))
+        under(ada, "app/db", one, max_versions=1)
+        assert ada.post("/v1/secrets/app/db:rotate").json["version"] == 2
+        assert value(ada, "app/db", version=1) == {"password": "first"}
+        house.clock.forward(minutes=30)
+        ada.post("/v1/secrets/app/db:rotate")
+        promised = [each["old_version"] for each in history(ada, one)]
+        assert [value(ada, "app/db", version=each).keys() for each in promised] == [{"password"}] * 2
+        assert [each["version"] for each in ada.get("/v1/secrets/app/db:versions").json["versions"]] == [3, 2, 1]
+        house.clock.forward(minutes=30)
+        ada.post("/v1/secrets/app/db:rotate")  # which drops what has become free: the first's hour is over
+        assert [each["version"] for each in ada.get("/v1/secrets/app/db:versions").json["versions"]] == [4, 3, 2]
+
+    def test_it_keeps_no_more_than_a_hundred_versions(self, ada):
+        one = policy(ada)
+        under(ada, "app/db", one, max_versions=1)
+        for _ in range(101):
+            ada.write("app/db", {"password": "next"})
+        kept = ada.get("/v1/secrets/app/db:versions").json["versions"]
+        assert [each["version"] for each in kept] == list(range(102, 2, -1))
+
+    def test_a_change_of_options_drops_nothing_within_it(self, ada):
+        one = policy(ada)
+        under(ada, "app/db", one)
+        ada.write("app/db", {"password": "second"})
+        changed = ada.patch("/v1/secrets/app/db:metadata", {"options": {"max_versions": 1}})
+        assert changed.status_code == 200
+        assert value(ada, "app/db", version=1) == {"password": "first"}
 
     def test_a_rollback_within_it_is_no_rotation(self, ada, house):
         one = policy(ada)

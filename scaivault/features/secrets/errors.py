@@ -33,5 +33,9 @@ class InvalidSecretType(InvalidRequest):
     code = "invalid_secret_type"
 
 
+class ReassignmentForbidden(VaultError):
+    """Somebody else's rotation policy renews the secret; nobody hears this: whoever meets it asks for the leave."""
+
+
 class SecretUnreadable(VaultError):
     """The stored secret did not open: its row is not what was written."""

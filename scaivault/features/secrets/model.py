@@ -16,6 +16,8 @@ Metadata = Mapping[str, object]
 
 RETENTION = timedelta(days=30)
 DEFAULT_MAX_VERSIONS = 10
+# However many `max_versions` may ask for, and grace periods may spare.
+MOST_VERSIONS = 100
 MAX_METADATA_BYTES = 16 * 1024
 NOTIFY_BEFORE = (30 * 86_400, 7 * 86_400, 86_400)
 
@@ -78,6 +80,8 @@ class Write:
     expected_version: int | None = None
     trigger: Trigger | None = Trigger.WRITE
     """What a value that takes the place of another comes from; None if it is no new one."""
+    may_reassign: bool = False
+    """Whether the writer may take the secret from under the policy that renews it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,11 @@ class Secret:
     def oldest_kept(self) -> int:
         """The first version that `max_versions` still has room for."""
         return max(1, self.current_version - self.max_versions + 1)
+
+    @property
+    def oldest_spared(self) -> int:
+        """The first version that a grace period can keep beyond `max_versions`."""
+        return max(1, self.current_version - MOST_VERSIONS + 1)
 
     def is_gone(self, now: datetime) -> bool:
         """Deleted, and its retention is over: as if it had never been."""
@@ -249,6 +258,25 @@ class Written:
     version: int
     created_at: datetime
     is_rotation: bool = False
+    reassignment: "Reassignment | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reassignment:
+    """By which rotation policies a secret was renewed before and is from now on; None is by none."""
+
+    before: str | None
+    after: str | None
+
+    @classmethod
+    def between(cls, before: Secret, after: Secret) -> "Reassignment | None":
+        """None if it is the same one."""
+        ids = (before.rotation_policy_id, after.rotation_policy_id)
+        return None if ids[0] == ids[1] else cls(*ids)
+
+    def facts(self) -> dict[str, str | None]:
+        """What the trail says of it."""
+        return {"rotation_policy_id_before": self.before, "rotation_policy_id": self.after}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from scaivault.edge.messages import IN_DIGITS, Body, Duration, Flag, Page, PageR
 from scaivault.features.secrets.errors import InvalidSecretType
 from scaivault.features.secrets.model import (
     MAX_METADATA_BYTES,
+    MOST_VERSIONS,
     UNSET,
     Filters,
     Options,
@@ -30,7 +31,6 @@ from scaivault.kernel.ports import Clock
 MAX_DATA_BYTES = 1024 * 1024
 MAX_DATA_DEPTH = 32
 MAX_BODY_BYTES = MAX_DATA_BYTES + MAX_METADATA_BYTES + 64 * 1024
-MAX_VERSIONS = 100
 MOST_THRESHOLDS = 10
 
 
@@ -70,10 +70,13 @@ class SecretOptions(Body):
     """They stay in force for later writes. `expires_in` counts from each write; null means for ever.
 
     `notify_before` is how long before the end `secret.expiring` is told, 30d, 7d and 1d unless said otherwise.
-    Null takes `rotation_policy_id` and `secret_policy_id` away.
+    Null takes `rotation_policy_id` and `secret_policy_id` away. Another `rotation_policy_id` than the one that is
+    there, or none, takes the permission `rotate` on the path, or an administrator of the tenant. What a rotation has
+    replaced is kept beyond `max_versions` until its grace period ends, up to 100 versions in all; the first write
+    after that removes it.
     """
 
-    max_versions: Annotated[int, Field(ge=1, le=MAX_VERSIONS)] | None = None
+    max_versions: Annotated[int, Field(ge=1, le=MOST_VERSIONS)] | None = None
     expires_in: Duration | None = None
     notify_before: Annotated[list[Duration], Field(max_length=MOST_THRESHOLDS)] | None = None
     rotation_policy_id: PolicyId | None = None
@@ -132,7 +135,7 @@ class RollbackBody(Body):
 
 
 class DestroyBody(Body):
-    versions: Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Field(min_length=1, max_length=MAX_VERSIONS)]
+    versions: Annotated[list[Annotated[int, Field(ge=1, le=2**31 - 1)]], Field(min_length=1, max_length=MOST_VERSIONS)]
 
 
 class BatchOptions(Body):

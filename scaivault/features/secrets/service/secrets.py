@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from scaivault.crypto.envelope import Envelope, Place, Sealed
 from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
-from scaivault.features.secrets.errors import SecretNotFound, SecretUnreadable, VersionNotFound
+from scaivault.features.secrets.errors import ReassignmentForbidden, SecretNotFound, SecretUnreadable, VersionNotFound
 from scaivault.features.secrets.model import (
     Metadata,
     Options,
+    Reassignment,
     SealedVersion,
     Secret,
     Version,
@@ -23,13 +25,15 @@ from scaivault.features.secrets.service import telling
 from scaivault.features.secrets.service.access import AccessNotes
 from scaivault.features.secrets.service.trash import claim
 from scaivault.features.secrets.service.writing import Writing
-from scaivault.kernel.caller import Caller, Permission
+from scaivault.kernel.caller import Caller, Permission, Scope
 from scaivault.kernel.errors import NotFound
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal, Outbox
 from scaivault.storage.database import Database, Session
+
+T = TypeVar("T")
 
 
 class SecretService:
@@ -83,9 +87,17 @@ class SecretService:
         return found, plaintext
 
     def write(self, caller: Caller, path: SecretPath, write: Write) -> Written:
-        """Store the next version. VersionConflict if `expected_version` is not the current one, SecretExists."""
+        """Store the next version. VersionConflict if `expected_version` is not the current one, SecretExists.
+
+        To take it from under the policy that renews it is not for everybody who writes it: AccessDenied.
+        """
         self._guard.require(caller, Permission.WRITE, path)
-        written = self._writing.with_keys(caller, lambda keys: self._write(caller, keys, path, write))
+
+        def once(may_reassign: bool) -> Written:
+            allowed = replace(write, may_reassign=may_reassign)
+            return self._writing.with_keys(caller, lambda keys: self._write(caller, keys, path, allowed))
+
+        written = self._with_leave(caller, path, once)
         self._writing.count(caller, written)
         return written
 
@@ -118,19 +130,49 @@ class SecretService:
     def change_metadata(
         self, caller: Caller, path: SecretPath, change: Metadata, options: Options, expected_version: int | None
     ) -> Secret:
-        """Lay `change` over the metadata and `options` over the options; no new version. VersionConflict."""
+        """Lay `change` over the metadata and `options` over the options; no new version. Errors as for `write`."""
         self._guard.require(caller, Permission.WRITE, path)
+        return self._with_leave(
+            caller,
+            path,
+            lambda may_reassign: self._change_metadata(
+                caller, path, change, options, expected_version, may_reassign=may_reassign
+            ),
+        )
+
+    def _with_leave(self, caller: Caller, path: SecretPath, act: Callable[[bool], T]) -> T:
+        """Do it; if it turns out to end or change who renews the secret, then by leave to rotate it, or to administer.
+
+        What the secret is under is known when it is locked, and a refusal is journalled with nothing locked.
+        """
+        try:
+            return act(False)
+        except ReassignmentForbidden:
+            if not (caller.principal.is_tenant_admin and Scope.ADMIN in caller.principal.scopes):
+                self._guard.require(caller, Permission.ROTATE, path)
+        return act(True)
+
+    def _change_metadata(
+        self,
+        caller: Caller,
+        path: SecretPath,
+        change: Metadata,
+        options: Options,
+        expected_version: int | None,
+        *,
+        may_reassign: bool,
+    ) -> Secret:
         with self._journal.operation(Action.WRITE, caller, path) as tx:
             secret = live(store.claim_secret(tx, caller.tenant_id, path))
             secret.check_writable(expected_version)
             now = self._clock.now()
             kept = secret.with_options(options, now)
             changed = replace(kept, metadata=merged(secret.metadata, change), updated_at=now)
-            self._writing.change(tx, caller, path, secret, changed)
+            self._writing.change(tx, caller, path, secret, changed, may_reassign=may_reassign)
             self._outbox.publish(tx, telling.changed(caller, secret, changed, changed="metadata"))
-            self._journal.record(
-                tx, Entry.of(Action.WRITE, caller, path, changed="metadata", fields=sorted({*change, *options.named()}))
-            )
+            fields = sorted({*change, *options.named()})
+            entry = Entry.of(Action.WRITE, caller, path, changed="metadata", fields=fields)
+            self._journal.record(tx, _with_reassignment(entry, Reassignment.between(secret, changed)))
         return changed
 
     def _write(self, caller: Caller, keys: TenantKeys, path: SecretPath, write: Write) -> Written:
@@ -140,7 +182,7 @@ class SecretService:
             entry = Entry.of(Action.WRITE, caller, path, version=written.version)
             if written.is_rotation:
                 entry = replace(entry, extra={**entry.extra, "is_rotation": True})
-            self._journal.record(tx, entry)
+            self._journal.record(tx, _with_reassignment(entry, written.reassignment))
         return written
 
     def _roll_back(
@@ -199,3 +241,8 @@ class SecretService:
 
     def _record_look(self, caller: Caller, path: SecretPath, what: str, *, success: bool) -> None:
         self._journal.record_alone(Entry.of(Action.LIST, caller, path, success=success, view=what))
+
+
+def _with_reassignment(entry: Entry, reassignment: Reassignment | None) -> Entry:
+    """The entry, saying so if another policy renews the secret now."""
+    return entry if reassignment is None else replace(entry, extra={**entry.extra, **reassignment.facts()})

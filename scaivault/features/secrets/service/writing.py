@@ -3,17 +3,18 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from scaivault.crypto.envelope import Envelope, Place
-from scaivault.crypto.errors import UnknownKeyVersion
+from scaivault.crypto.envelope import Envelope, Place, Sealed
+from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
-from scaivault.features.secrets.errors import SecretUnreadable
-from scaivault.features.secrets.model import Secret, Version, Write, Written, tags_of
+from scaivault.features.secrets.errors import ReassignmentForbidden, SecretUnreadable
+from scaivault.features.secrets.model import Reassignment, Secret, Version, Write, Written, tags_of
 from scaivault.features.secrets.service import telling
 from scaivault.features.secrets.service.trash import claim
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.events import Fact
 from scaivault.kernel.paths import SecretPath
+from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Outbox, Rotations
 from scaivault.kernel.renewal import Renewal, Trigger
 from scaivault.storage.database import Session
@@ -51,11 +52,15 @@ class Writing:
         write: Write,
         **told: Fact,
     ) -> Written:
-        """The next version of a secret that is locked, or its first. VersionConflict, SecretExists, NotFound."""
+        """The next version of a secret that is locked, or its first.
+
+        VersionConflict, SecretExists, NotFound, ReassignmentForbidden.
+        """
         now = self._clock.now()
         before = secret or Secret.unwritten(path, now)
         before.check_writable(write.expected_version)
         after = before.after(write, now)
+        _check_reassignment(before, after, may_reassign=write.may_reassign)
         self._check_secret_policy(tx, caller, before, after)
         if secret is not None:
             self._change_row(tx, caller, before, after)
@@ -68,16 +73,25 @@ class Writing:
         sealed = self._envelope.seal(keys, place, write.plaintext)
         version = Version(after.current_version, now, caller.identity_id, None)
         store.add_version(tx, caller.tenant_id, path, version, sealed.sealed, sealed.wrapped_key)
-        self._prune(tx, caller, after)
         renewal = _renewal(path, before, after, write.trigger)
         self._outbox.publish(tx, telling.written(caller, before, after, is_rotation=renewal is not None, **told))
         if renewal is not None:
             self._rotations.renewed(tx, caller, renewal)
         self._assign(tx, caller, path, before, after)
-        return Written(path, version.version, now, is_rotation=renewal is not None)
+        self._prune(tx, caller, after)  # now that what was replaced has its end
+        return Written(
+            path,
+            version.version,
+            now,
+            is_rotation=renewal is not None,
+            reassignment=Reassignment.between(before, after),
+        )
 
-    def change(self, tx: Session, caller: Caller, path: SecretPath, before: Secret, after: Secret) -> None:
-        """Metadata and options, without a version. NotFound for a policy that is not there."""
+    def change(
+        self, tx: Session, caller: Caller, path: SecretPath, before: Secret, after: Secret, *, may_reassign: bool
+    ) -> None:
+        """Metadata and options, without a version. NotFound for a policy that is not there, ReassignmentForbidden."""
+        _check_reassignment(before, after, may_reassign=may_reassign)
         self._check_secret_policy(tx, caller, before, after)
         self._change_row(tx, caller, before, after)
         self._assign(tx, caller, path, before, after)
@@ -112,6 +126,16 @@ class Writing:
         except UnknownKeyVersion as unknown:
             raise SecretUnreadable from unknown
 
+    def open(self, caller: Caller, keys: TenantKeys, path: str, version: int, sealed: Sealed) -> Plaintext:
+        """The value of a version. UnknownKeyVersion if the keys are too old, SecretUnreadable if none would open it."""
+        place = Place(caller.principal.partner_id, caller.tenant_id, path, version)
+        try:
+            return self._envelope.open(keys, place, sealed)
+        except UnknownKeyVersion:
+            raise
+        except TamperedCiphertext as tampered:
+            raise SecretUnreadable from tampered
+
     def _check_secret_policy(self, tx: Session, caller: Caller, before: Secret, after: Secret) -> None:
         if after.secret_policy_id is not None and after.secret_policy_id != before.secret_policy_id:
             self._rotations.check_secret_policy(tx, caller, after.secret_policy_id)
@@ -133,7 +157,15 @@ class Writing:
 
     def _prune(self, tx: Session, caller: Caller, secret: Secret) -> None:
         if secret.oldest_kept > 1:
-            store.remove_versions_before(tx, caller.tenant_id, secret.path, secret.oldest_kept)
+            store.remove_versions_before(
+                tx, caller.tenant_id, secret.path, secret.oldest_kept, secret.oldest_spared, self._clock.now()
+            )
+
+
+def _check_reassignment(before: Secret, after: Secret, *, may_reassign: bool) -> None:
+    """Anybody who writes it may put his secret under a policy; from under one it takes more."""
+    if before.rotation_policy_id not in {None, after.rotation_policy_id} and not may_reassign:
+        raise ReassignmentForbidden
 
 
 def _renewal(path: SecretPath, before: Secret, after: Secret, trigger: Trigger | None) -> Renewal | None:

@@ -46,6 +46,16 @@ class WrappedVersion:
     wrapped_key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PresentVersion:
+    """A secret's current version as the database keeps it: nothing, if it was destroyed."""
+
+    path: str
+    version: int
+    sealed: bytes | None = field(repr=False)
+    wrapped_key: bytes | None = field(repr=False)
+
+
 def add_version(tx: Session, tenant_id: str, path: str, version: Version, sealed: bytes, wrapped_key: bytes) -> None:
     tx.run(
         """
@@ -84,8 +94,25 @@ def find_version(session: Session, tenant_id: str, path: str, version: int, now:
     )
 
 
+def list_present_versions(session: Session, tenant_id: str, paths: Sequence[str]) -> list[PresentVersion]:
+    """What these secrets hold now, whatever state they are in; of those that there are."""
+    return session.many(
+        PresentVersion,
+        """
+        SELECT secrets.path, secrets.current_version AS version, versions.sealed, versions.wrapped_key
+          FROM secrets
+          LEFT JOIN secret_versions AS versions
+            ON versions.tenant_id = secrets.tenant_id AND versions.path = secrets.path
+           AND versions.version = secrets.current_version
+         WHERE secrets.tenant_id = %(tenant_id)s AND secrets.path = ANY(%(paths)s)
+        """,
+        tenant_id=tenant_id,
+        paths=list(paths),
+    )
+
+
 def list_versions(session: Session, tenant_id: str, path: str) -> list[Version]:
-    """All kept versions, newest first: at most `max_versions` of them."""
+    """All kept versions, newest first: `max_versions`, and those in a grace period; at most MOST_VERSIONS."""
     return session.many(
         Version,
         """
@@ -99,16 +126,19 @@ def list_versions(session: Session, tenant_id: str, path: str) -> list[Version]:
     )
 
 
-def remove_versions_before(tx: Session, tenant_id: str, path: str, version: int) -> None:
-    """Drop the versions that have aged out."""
+def remove_versions_before(tx: Session, tenant_id: str, path: str, kept: int, spared: int, now: datetime) -> None:
+    """Drop the versions before `kept`; those in a grace period only before `spared`."""
     tx.run(
         """
         DELETE FROM secret_versions
-         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(version)s
+         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(kept)s
+           AND (version < %(spared)s OR readable_until IS NULL OR readable_until <= %(now)s)
         """,
         tenant_id=tenant_id,
         path=path,
-        version=version,
+        kept=kept,
+        spared=spared,
+        now=now,
     )
 
 
