@@ -13,7 +13,7 @@ import pytest
 from tests.faults.metrics_vault import PATIENCE_SECONDS, WORKERS, ask, await_true
 
 CLIENTS = 4
-SHELVES = 4  # files of a slot: counters, histograms, live gauges, and the slot itself
+SHELVES = 5  # files of a slot: counters, histograms, live gauges by sum and by least, and the slot itself
 TOKEN = "skt_" + "a" * 43
 # Each leaves one count and needs nothing but the worker.
 ASKED = {"/v1/health": ("system", 200), "/v1/secrets/none": ("secrets", 401), "/nowhere": ("unmatched", 404)}
