@@ -205,6 +205,20 @@ class TestFieldsThatAreNotGenerated:
             renewal.renew(_caller(taken, site.clock.now()), values, Trigger.REQUEST, lambda _tx, _secrets: ["app/db"])
         assert self.data(site) == {"password": "chosen", "user": "user 1"}
 
+    def test_none_of_another_secret_that_had_its_path_before(self, site, one):
+        def begin_anew():
+            assert site.voice.delete("/v1/secrets/app/db", query_string={"permanent": "true"}).status_code < 300
+            site.clock.forward(seconds=1)
+            for _ in range(2):
+                site.voice.write("app/db", {"password": "another"})
+
+        renewal = renewal_of(replace(site.base, journal=Interrupted(site.base.journal, begin_anew)))
+        _, [taken] = site.scheduler._take("tnt_a")
+        values = {SecretPath("app/db"): Plaintext(b'{"password":"new"}')}
+        with pytest.raises(VersionConflict):
+            renewal.renew(_caller(taken, site.clock.now()), values, Trigger.REQUEST, lambda _tx, _secrets: ["app/db"])
+        assert self.data(site) == {"password": "another"}
+
     def test_a_key_service_that_is_away_costs_none(self, site, one):
         with pytest.raises(KeyServiceAway):
             scheduler_of(replace(site.base, ring=NoKeys())).run()

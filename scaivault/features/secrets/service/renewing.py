@@ -3,12 +3,13 @@
 import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from scaivault.crypto.envelope import Sealed
 from scaivault.crypto.errors import UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
-from scaivault.features.secrets.errors import SecretUnreadable
+from scaivault.features.secrets.errors import SecretUnreadable, VersionConflict
 from scaivault.features.secrets.model import Options, Secret, Write, Written, live
 from scaivault.features.secrets.service import telling
 from scaivault.features.secrets.service.writing import Writing
@@ -25,10 +26,11 @@ Wanted = Callable[[Session, Sequence[Secret]], Container[str]]
 
 @dataclass(frozen=True, slots=True)
 class _Next:
-    """What a secret is to hold next, and the version that this was made from."""
+    """What a secret is to hold next, and the version that this was made from: of which secret, it may be another's."""
 
-    after_version: int
     plaintext: Plaintext
+    after_version: int = 0
+    secret_created_at: datetime | None = None
 
 
 class RenewalService:
@@ -101,14 +103,14 @@ class RenewalService:
         present: Sequence[store.PresentVersion],
         values: Mapping[SecretPath, Plaintext],
     ) -> dict[SecretPath, _Next]:
-        nexts = {path: _Next(0, plaintext) for path, plaintext in values.items()}
+        nexts = {path: _Next(plaintext) for path, plaintext in values.items()}
         for each in present:
             path = SecretPath(each.path)
             plaintext = values[path]
             if each.sealed is not None and each.wrapped_key is not None:
                 sealed = Sealed(each.sealed, each.wrapped_key)
                 plaintext = laid_over(self._writing.open(caller, keys, path, each.version, sealed), plaintext)
-            nexts[path] = _Next(each.version, plaintext)
+            nexts[path] = _Next(plaintext, each.version, each.secret_created_at)
         return nexts
 
     def _renew_all(
@@ -144,9 +146,11 @@ class RenewalService:
 
 def _is_as_opened(secret: Secret, following: _Next, trigger: Trigger) -> bool:
     """Whether nobody has written it meanwhile. Who asked for it is told so: VersionConflict."""
-    if trigger is Trigger.REQUEST:
-        secret.check_version(following.after_version)
-    return secret.current_version == following.after_version
+    opened = (following.secret_created_at, following.after_version)
+    is_as_opened = (secret.created_at, secret.current_version) == opened
+    if trigger is Trigger.REQUEST and not is_as_opened:
+        raise VersionConflict(current_version=secret.current_version)
+    return is_as_opened
 
 
 def laid_over(present: Plaintext, generated: Plaintext) -> Plaintext:

@@ -51,6 +51,7 @@ class PresentVersion:
     """A secret's current version as the database keeps it: nothing, if it was destroyed."""
 
     path: str
+    secret_created_at: datetime
     version: int
     sealed: bytes | None = field(repr=False)
     wrapped_key: bytes | None = field(repr=False)
@@ -99,7 +100,8 @@ def list_present_versions(session: Session, tenant_id: str, paths: Sequence[str]
     return session.many(
         PresentVersion,
         """
-        SELECT secrets.path, secrets.current_version AS version, versions.sealed, versions.wrapped_key
+        SELECT secrets.path, secrets.created_at AS secret_created_at, secrets.current_version AS version,
+               versions.sealed, versions.wrapped_key
           FROM secrets
           LEFT JOIN secret_versions AS versions
             ON versions.tenant_id = secrets.tenant_id AND versions.path = secrets.path
