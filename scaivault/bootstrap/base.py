@@ -172,4 +172,4 @@ def writing_of(base: Base) -> Writing:
 
 def renewal_of(base: Base) -> RenewalService:
     """What rotation writes by."""
-    return RenewalService(base.journal, base.outbox, base.clock, writing_of(base))
+    return RenewalService(base.database, base.journal, base.outbox, base.clock, writing_of(base))

@@ -5,15 +5,20 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import psycopg
 
+from scaivault.bootstrap.base import base_of, root_key_service
+from scaivault.crypto.envelope import Envelope, Place
+from scaivault.kernel.calls import Listeners
+from scaivault.kernel.clock import SystemClock
+from scaivault.kernel.plaintext import Plaintext
 from scaivault.settings import process_environ
 from tests.bench import report, stage
 from tests.bench.load import percentile
 from tests.bench.report import Finding
-from tests.bench.stage import SMALL_TENANT, Stage
+from tests.bench.stage import PARTNER, SMALL_TENANT, Stage
 from tests.bench.webhooks import await_ready, cpu_seconds, working
 from tests.bench.wire import BenchFault, call
 from tests.receiver import Receiver
@@ -30,18 +35,18 @@ FIELDS = [
     {"name": "username", "generator": "template", "config": {"template": "app_{{hex:8}}"}},
     {"name": "password", "generator": "random", "config": {"length": 32, "require_digit": True}},
 ]
-# As the API leaves them: with a first version that a rotation gives an end, sealed as nobody will open it.
+FIRST = b'{"username":"first","password":"first","host":"db.example"}'
+# As the API leaves them: with a first version that a rotation opens and gives an end.
+MAKE_FIRSTS = "CREATE TEMPORARY TABLE firsts (path text, sealed bytea, wrapped_key bytea)"
 ADD_SECRETS = """
     WITH made AS (
         INSERT INTO secrets (tenant_id, path, secret_type, current_version, metadata, max_versions, created_at,
                              updated_at, rotation_policy_id)
-        SELECT %(tenant)s, %(prefix)s || '/' || lpad(number::text, 8, '0'), 'kv', 1, '{}', 10, now(), now(), %(policy)s
-          FROM generate_series(1, %(count)s) AS number
+        SELECT %(tenant)s, path, 'kv', 1, '{}', 10, now(), now(), %(policy)s FROM firsts
         RETURNING tenant_id, path
     ), versions AS (
         INSERT INTO secret_versions (tenant_id, path, version, sealed, wrapped_key, created_at, created_by)
-        SELECT tenant_id, path, 1, decode(repeat('00', 150), 'hex'), decode(repeat('00', 60), 'hex'), now(), 'bench'
-          FROM made
+        SELECT tenant_id, path, 1, sealed, wrapped_key, now(), 'bench' FROM made JOIN firsts USING (path)
     )
     INSERT INTO secret_rotations (tenant_id, path, policy_id, schedule_revision, counts_from, state, due_at, wake_at)
     SELECT tenant_id, path, %(policy)s, 1, now() - interval '1 day', 'scheduled', now(), now() FROM made
@@ -166,9 +171,24 @@ def _add_due(stage: Stage, prefix: str, count: int) -> None:
     body = {"name": f"bench {prefix}", "interval": "1d", "auto_generate": True, "secret_policy_id": maker}
     policy = call(port, token, "POST", "/v1/rotation/policies", body, status=201)["id"]
     with psycopg.connect(stage.database.url(), autocommit=True) as connection:
-        facts = {"tenant": SMALL_TENANT, "prefix": prefix, "policy": policy, "count": count}
-        connection.execute(ADD_SECRETS, facts)
+        _seal_firsts(stage, connection, [f"{prefix}/{number:08}" for number in range(1, count + 1)])
+        connection.execute(ADD_SECRETS, {"tenant": SMALL_TENANT, "policy": policy})
         connection.execute("ANALYZE secrets, secret_versions, secret_rotations")
+
+
+def _seal_firsts(stage: Stage, connection: "psycopg.Connection[tuple[object, ...]]", paths: Sequence[str]) -> None:
+    """A first version for each path, sealed as the API would have."""
+    base = base_of(stage.settings, SystemClock(), root_key_service(stage.settings), Listeners())
+    base.database.open()
+    try:
+        keys = base.ring.for_tenant(PARTNER, SMALL_TENANT)
+    finally:
+        base.database.close()
+    connection.execute(MAKE_FIRSTS)
+    with connection.cursor() as cursor, cursor.copy("COPY firsts (path, sealed, wrapped_key) FROM STDIN") as copy:
+        for path in paths:
+            first = Envelope.seal(keys, Place(PARTNER, SMALL_TENANT, path, 1), Plaintext(FIRST))
+            copy.write_row((path, first.sealed, first.wrapped_key))
 
 
 def _version_counts(connection: "psycopg.Connection[tuple[int]]", prefix: str) -> int:

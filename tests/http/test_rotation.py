@@ -267,6 +267,39 @@ class TestRotating:
         [entry] = ada.audit(action="rotate")
         assert (entry["secret_path"], entry["success"], entry["extra_data"]["version"]) == ("app/db", True, 2)
 
+    def test_what_is_not_generated_stays_as_it_is(self, ada):
+        kept = {"user": "bob", "host": "db.example", "ports": [5432, 6432], "tls": {"ca": "é"}, "n": 1.5, "none": None}
+        ada.write("app/db", {"password": "x", **kept}, options={"secret_policy_id": generator(ada)})
+        assert ada.post("/v1/secrets/app/db:rotate").status_code == 200
+        data = value(ada, "app/db")
+        assert len(data.pop("password")) == 24
+        assert data == kept
+        assert [each["action"] for each in ada.audit(action="read,rotate")] == ["read", "rotate"]
+
+    def test_of_a_destroyed_version_nothing_is_left_to_keep(self, ada):
+        ada.write("app/db", {"password": "x", "user": "bob"}, options={"secret_policy_id": generator(ada)})
+        assert ada.post("/v1/secrets/app/db:destroy", {"versions": [1]}).status_code == 200
+        assert ada.post("/v1/secrets/app/db:rotate").status_code == 200
+        assert value(ada, "app/db").keys() == {"password"}
+
+    def test_what_does_not_open_is_not_written_over(self, ada, house):
+        one = policy(ada, secret_policy_id=generator(ada))
+        for path in ("app/a", "app/b"):
+            ada.write(path, {"password": "x", "user": "bob"}, options={"rotation_policy_id": one})
+        with psycopg.connect(house.settings.database_url.get_secret_value(), autocommit=True) as connection:
+            connection.execute(
+                "UPDATE secret_versions SET sealed = overlay(sealed placing '\\x0000' from 30) WHERE path = 'app/a'"
+            )
+        assert ada.post("/v1/secrets/app/a:rotate").status_code == 500
+        [entry] = ada.audit(action="rotate")
+        assert (entry["success"], entry["extra_data"]["reason"]) == (False, "unreadable")
+        first, second = ada.post(f"{POLICIES}/{one}/rotate").json
+        assert (first["status"], first["error_code"]) == ("failed", "unreadable")
+        assert (second["status"], second["new_version"]) == ("success", 2)
+        assert value(ada, "app/b")["user"] == "bob"
+        versions = ada.get("/v1/secrets/app/a:versions").json["versions"]
+        assert [each["version"] for each in versions] == [1]
+
     def test_by_the_secrets_own_policy_where_no_other_says_how(self, ada):
         ada.write("app/db", options={"secret_policy_id": generator(ada)})
         assert ada.post("/v1/secrets/app/db:rotate").json["version"] == 2

@@ -91,6 +91,7 @@ CALLS = {
     store.change_deleted: lambda call: call(PATH, NOW, LATER),
     store.remove_secret: lambda call: call(PATH),
     store.find_version: lambda call: call(PATH, 1, NOW),
+    store.list_present_versions: lambda call: call([PATH]),
     store.list_versions: lambda call: call(PATH),
     store.remove_versions_before: lambda call: call(PATH, 99, 1, NOW),
     store.change_versions_destroyed: lambda call: call(PATH, [1], NOW),

@@ -1,9 +1,18 @@
 """What falls due is done: warnings once each, rotations once for each due time, reminders to who must write."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from scaivault.bootstrap.base import renewal_of
+from scaivault.bootstrap.worker import scheduler_of
+from scaivault.crypto.errors import KeyServiceAway
+from scaivault.features.rotation.service.scheduler import _caller
+from scaivault.features.secrets.errors import VersionConflict
+from scaivault.kernel.paths import SecretPath
+from scaivault.kernel.plaintext import Plaintext
+from scaivault.kernel.renewal import Trigger
 from scaivault.observability.exposition import append
 from tests.workers.scheduling import POLICIES, site_of
 
@@ -122,6 +131,113 @@ class TestGenerating:
         site.scheduler._rotate("tnt_a", taken)
         assert site.voice.get("/v1/secrets/app/db").json["data"] == {"password": "mine"}
         assert [each["triggered_by"] for each in site.history(one)] == ["write"]
+
+
+class Interrupted:
+    """A journal before whose first operation something happens."""
+
+    def __init__(self, journal, happens):
+        self._journal, self._happens = journal, [happens]
+
+    def operation(self, *of_what):
+        if self._happens:
+            self._happens.pop()()
+        return self._journal.operation(*of_what)
+
+    def record(self, tx, entry):
+        self._journal.record(tx, entry)
+
+    def record_alone(self, entry):
+        self._journal.record_alone(entry)
+
+
+class NoKeys:
+    """A key ring whose key service is away."""
+
+    def for_tenant(self, _partner_id, _tenant_id):
+        raise KeyServiceAway
+
+    def forget(self, _tenant_id):
+        pass
+
+
+class TestFieldsThatAreNotGenerated:
+    @pytest.fixture
+    def one(self, site):
+        """A policy that renews app/db, which is due, at its second version."""
+        for number in (1, 2):
+            site.voice.write("app/db", {"password": "chosen", "user": f"user {number}"})
+        one = site.policy(auto_generate=True, secret_policy_id=site.secret_policy())
+        changed = site.voice.patch("/v1/secrets/app/db:metadata", {"options": {"rotation_policy_id": one}})
+        assert changed.status_code == 200, changed.text
+        site.clock.forward(days=30)
+        return one
+
+    def data(self, site, path="app/db"):
+        return site.voice.get(f"/v1/secrets/{path}").json["data"]
+
+    def roll_back(self, site):
+        assert site.voice.post("/v1/secrets/app/db:rollback", {"version": 1}).json["version"] == 3
+
+    def test_they_stay(self, site, one):
+        site.work()
+        assert site.version() == 3
+        data = self.data(site)
+        assert (data["user"], len(data["password"])) == ("user 2", 24)
+        assert [each["status"] for each in site.history(one)] == ["success"]
+
+    def test_none_of_a_version_that_is_not_the_present_one_any_more(self, site, one):
+        journal = Interrupted(site.base.journal, lambda: self.roll_back(site))
+        site.work(scheduler_of(replace(site.base, journal=journal)))
+        assert self.data(site) == {"password": "chosen", "user": "user 1"}
+        assert site.history(one) == []
+        site.forward(minutes=3)  # when the lease has ended, it is due again
+        assert site.version() == 4
+        assert self.data(site)["user"] == "user 1"
+        assert self.data(site)["password"] != "chosen"
+
+    def test_who_asked_for_it_hears_of_a_write_between(self, site, one):
+        journal = Interrupted(site.base.journal, lambda: self.roll_back(site))
+        renewal = renewal_of(replace(site.base, journal=journal))
+        _, [taken] = site.scheduler._take("tnt_a")
+        values = {SecretPath("app/db"): Plaintext(b'{"password":"new"}')}
+        with pytest.raises(VersionConflict):
+            renewal.renew(_caller(taken, site.clock.now()), values, Trigger.REQUEST, lambda _tx, _secrets: ["app/db"])
+        assert self.data(site) == {"password": "chosen", "user": "user 1"}
+
+    def test_none_of_another_secret_that_had_its_path_before(self, site, one):
+        def begin_anew():
+            assert site.voice.delete("/v1/secrets/app/db", query_string={"permanent": "true"}).status_code < 300
+            site.clock.forward(seconds=1)
+            for _ in range(2):
+                site.voice.write("app/db", {"password": "another"})
+
+        renewal = renewal_of(replace(site.base, journal=Interrupted(site.base.journal, begin_anew)))
+        _, [taken] = site.scheduler._take("tnt_a")
+        values = {SecretPath("app/db"): Plaintext(b'{"password":"new"}')}
+        with pytest.raises(VersionConflict):
+            renewal.renew(_caller(taken, site.clock.now()), values, Trigger.REQUEST, lambda _tx, _secrets: ["app/db"])
+        assert self.data(site) == {"password": "another"}
+
+    def test_a_key_service_that_is_away_costs_none(self, site, one):
+        with pytest.raises(KeyServiceAway):
+            scheduler_of(replace(site.base, ring=NoKeys())).run()
+        assert (site.version(), site.history(one)) == (2, [])
+        site.forward(minutes=3)
+        assert self.data(site)["user"] == "user 2"
+        assert site.version() == 3
+
+    def test_a_damaged_one_fails_alone_and_stays(self, site, one):
+        site.under("app/other", one, max_versions=3)
+        site.run(
+            "UPDATE secret_versions SET sealed = overlay(sealed placing '\\x0000' from 30)"
+            " WHERE path = 'app/db' AND version = 2"
+        )
+        site.clock.forward(days=30)
+        site.work()
+        assert (site.version(), site.version("app/other")) == (2, 2)
+        [failed] = site.history(one, status="failed")
+        assert (failed["secret_path"], failed["error_code"]) == ("app/db", "unreadable")
 
 
 class TestWaiting:

@@ -4,7 +4,8 @@ NotFound ── RotationPolicyNotFound, AssignmentNotFound
 Conflict ── RotationPolicyExists, TooManyRotationPolicies, RevisionConflict, NoSecretPolicy, TooManySecrets
 """
 
-from scaivault.kernel.errors import Conflict, NotFound
+from scaivault.features.secrets.errors import SecretUnreadable
+from scaivault.kernel.errors import Conflict, NotFound, VaultError
 
 
 class RotationPolicyNotFound(NotFound):
@@ -47,3 +48,10 @@ class TooManySecrets(Conflict):
     """More secrets than one request renews are under this policy; name those that it is to renew."""
 
     code = "too_many_secrets"
+
+
+def reason_of(failure: Exception) -> str:
+    """What the history and the trail call it: a present value that does not open as for who would read it."""
+    if isinstance(failure, SecretUnreadable):
+        return "unreadable"
+    return failure.code if isinstance(failure, VaultError) else VaultError.code

@@ -10,10 +10,11 @@ from scaivault.features.rotation.errors import (
     NoSecretPolicy,
     RotationPolicyNotFound,
     TooManySecrets,
+    reason_of,
 )
 from scaivault.features.rotation.model import MOST_AT_ONCE, Assignment, Item, Status, Target
 from scaivault.features.rotation.store import assignments, history, policies
-from scaivault.features.secrets.errors import SecretNotFound
+from scaivault.features.secrets.errors import SecretNotFound, SecretUnreadable
 from scaivault.features.secrets.model import Secret, Written
 from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Permission, Scope
@@ -59,9 +60,9 @@ class RotationService:
         self._on_rotation = on_rotation
 
     def rotate(self, caller: Caller, path: SecretPath, expected_version: int | None) -> Written:
-        """Write a generated value as the next version, whatever the schedule says.
+        """Write generated fields over the present ones as the next version, whatever the schedule says.
 
-        SecretNotFound, NoSecretPolicy, SecretPolicyInactive, VersionConflict.
+        SecretNotFound, NoSecretPolicy, SecretPolicyInactive, VersionConflict, SecretUnreadable.
         """
         self._guard.require(caller, Permission.ROTATE, path)
         return self._rotate(caller, path, self._target(caller, path), expected_version)
@@ -77,7 +78,7 @@ class RotationService:
         for path in chosen:
             try:
                 self._rotate(caller, path, self._target(caller, path), None)
-            except (Conflict, NotFound) as refusal:
+            except (Conflict, NotFound, SecretUnreadable) as refusal:
                 failed[path] = self._note_failure(caller, policy_id, path, refusal)
         with self._database.session() as session:
             latest = {each.path: each for each in history.list_latest(session, caller.tenant_id, chosen)}
@@ -171,7 +172,10 @@ class RotationService:
             secrets[0].check_version(expected_version)
             return [path]
 
-        [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, expected)
+        try:
+            [written] = self._secrets.renew(caller, {path: plaintext}, Trigger.REQUEST, expected)
+        except SecretUnreadable as damaged:
+            raise self._refused(caller, path, damaged) from damaged
         return written
 
     def _generated(self, caller: Caller, path: SecretPath, target: Target) -> Plaintext:
@@ -185,7 +189,7 @@ class RotationService:
 
     def _refused(self, caller: Caller, path: SecretPath, refusal: VaultError) -> VaultError:
         """The refusal, journalled and counted: there is a secret, and it could not be renewed."""
-        self._journal.record_alone(Entry.of(Action.ROTATE, caller, path, success=False, reason=refusal.code))
+        self._journal.record_alone(Entry.of(Action.ROTATE, caller, path, success=False, reason=reason_of(refusal)))
         self._on_rotation("failed")
         return refusal
 
@@ -199,7 +203,7 @@ class RotationService:
             triggered_by=Trigger.REQUEST,
             identity_id=caller.identity_id,
             attempts=1,
-            reason=refusal.code,
+            reason=reason_of(refusal),
             due_at=None,
             started_at=now,
             ended_at=now,

@@ -10,14 +10,14 @@ from typing import Final
 from uuid import uuid4
 
 from scaivault.features.generators.service.generation import GenerationService
-from scaivault.features.rotation.errors import NoSecretPolicy
+from scaivault.features.rotation.errors import NoSecretPolicy, reason_of
 from scaivault.features.rotation.model import Deed, Item, Scheduled, Status, Step, after_failure, next_step
 from scaivault.features.rotation.service import telling
 from scaivault.features.rotation.store import history, schedules
 from scaivault.features.secrets.model import Secret
 from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Origin, Principal
-from scaivault.kernel.errors import Unavailable, VaultError
+from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.events import Event
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
@@ -155,7 +155,7 @@ class RotationScheduler:
         except Unavailable:
             raise
         except Exception as failure:  # noqa: BLE001 - one secret's fault, whatever it is, must not hold up the others
-            self._fail(secret, _code_of(failure))
+            self._fail(secret, reason_of(failure))
 
     def _renew(self, secrets: Sequence[Scheduled], values: Mapping[str, Plaintext]) -> None:
         if not secrets:
@@ -179,7 +179,7 @@ class RotationScheduler:
             except Unavailable:
                 raise
             except Exception as failure:  # noqa: BLE001 - as above
-                self._fail(secret, _code_of(failure))
+                self._fail(secret, reason_of(failure))
         return values
 
     def _still_due(self, tx: Session, taken: Sequence[Scheduled]) -> list[Scheduled]:
@@ -250,10 +250,6 @@ def _named(secret: Scheduled) -> str:
     if secret.secret_policy_id is None:
         raise NoSecretPolicy
     return secret.secret_policy_id
-
-
-def _code_of(failure: Exception) -> str:
-    return failure.code if isinstance(failure, VaultError) else VaultError.code
 
 
 def _caller(secret: Scheduled, now: datetime) -> Caller:

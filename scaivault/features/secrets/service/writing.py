@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from scaivault.crypto.envelope import Envelope, Place
-from scaivault.crypto.errors import UnknownKeyVersion
+from scaivault.crypto.envelope import Envelope, Place, Sealed
+from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
 from scaivault.features.secrets.errors import ReassignmentForbidden, SecretUnreadable
@@ -14,6 +14,7 @@ from scaivault.features.secrets.service.trash import claim
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.events import Fact
 from scaivault.kernel.paths import SecretPath
+from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Outbox, Rotations
 from scaivault.kernel.renewal import Renewal, Trigger
 from scaivault.storage.database import Session
@@ -124,6 +125,16 @@ class Writing:
             return use(self.newest_keys(caller))
         except UnknownKeyVersion as unknown:
             raise SecretUnreadable from unknown
+
+    def open(self, caller: Caller, keys: TenantKeys, path: str, version: int, sealed: Sealed) -> Plaintext:
+        """The value of a version. UnknownKeyVersion if the keys are too old, SecretUnreadable if none would open it."""
+        place = Place(caller.principal.partner_id, caller.tenant_id, path, version)
+        try:
+            return self._envelope.open(keys, place, sealed)
+        except UnknownKeyVersion:
+            raise
+        except TamperedCiphertext as tampered:
+            raise SecretUnreadable from tampered
 
     def _check_secret_policy(self, tx: Session, caller: Caller, before: Secret, after: Secret) -> None:
         if after.secret_policy_id is not None and after.secret_policy_id != before.secret_policy_id:

@@ -19,6 +19,7 @@ from scaivault.features.secrets.store.secrets import (
 from scaivault.features.secrets.store.versions import (
     FIND_READABLE_VERSION,
     KEY_CONSTRAINT,
+    PresentVersion,
     WrappedVersion,
     add_version,
     change_versions_destroyed,
@@ -26,6 +27,7 @@ from scaivault.features.secrets.store.versions import (
     claim_versions_before,
     count_versions_before,
     find_version,
+    list_present_versions,
     list_versions,
     remove_versions_before,
 )
@@ -33,6 +35,7 @@ from scaivault.features.secrets.store.versions import (
 __all__ = [
     "FIND_READABLE_VERSION",
     "KEY_CONSTRAINT",
+    "PresentVersion",
     "WrappedVersion",
     "add_secret",
     "add_tags",
@@ -50,6 +53,7 @@ __all__ = [
     "count_versions_before",
     "find_secret",
     "find_version",
+    "list_present_versions",
     "list_secrets",
     "list_versions",
     "remove_secret",

@@ -46,6 +46,17 @@ class WrappedVersion:
     wrapped_key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class PresentVersion:
+    """A secret's current version as the database keeps it: nothing, if it was destroyed."""
+
+    path: str
+    secret_created_at: datetime
+    version: int
+    sealed: bytes | None = field(repr=False)
+    wrapped_key: bytes | None = field(repr=False)
+
+
 def add_version(tx: Session, tenant_id: str, path: str, version: Version, sealed: bytes, wrapped_key: bytes) -> None:
     tx.run(
         """
@@ -81,6 +92,24 @@ def find_version(session: Session, tenant_id: str, path: str, version: int, now:
         path=path,
         version=version,
         now=now,
+    )
+
+
+def list_present_versions(session: Session, tenant_id: str, paths: Sequence[str]) -> list[PresentVersion]:
+    """What these secrets hold now, whatever state they are in; of those that there are."""
+    return session.many(
+        PresentVersion,
+        """
+        SELECT secrets.path, secrets.created_at AS secret_created_at, secrets.current_version AS version,
+               versions.sealed, versions.wrapped_key
+          FROM secrets
+          LEFT JOIN secret_versions AS versions
+            ON versions.tenant_id = secrets.tenant_id AND versions.path = secrets.path
+           AND versions.version = secrets.current_version
+         WHERE secrets.tenant_id = %(tenant_id)s AND secrets.path = ANY(%(paths)s)
+        """,
+        tenant_id=tenant_id,
+        paths=list(paths),
     )
 
 
