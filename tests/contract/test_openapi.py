@@ -246,6 +246,7 @@ def existing(ada, pat, room):
         "user_id": "usr_there",
     }
     ada.delete(f"/v1/auth/trusts/{trust.json['id']}")  # there can be a hundred
+    ada.delete(f"/v1/auth/tokens/{token.json['id']}")  # there can be so many of one identity
     ada.delete(f"/v1/secrets/{room}/db", query_string={"permanent": "true"})
     ada.delete(f"/v1/rotation/policies/{rotation}")
     ada.delete(f"/v1/secret-policies/{maker}")

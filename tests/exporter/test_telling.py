@@ -14,7 +14,11 @@ from exporter.snapshot import INTERVALS_TO_KEEP, Collector, Watch
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.dependencies import KMS_KEY_LAST_ROTATION, KMS_KEY_USABLE
 from scaivault.observability.catalogue.features import (
+    ROTATION_OLDEST_DUE_SECONDS,
+    ROTATION_QUEUE_DEPTH,
     SECRETS,
+    SECRETS_ROTATION_FAILING,
+    SECRETS_ROTATION_OVERDUE,
     SECRETS_TOTAL,
     TOP_READERS,
     WEBHOOK_OLDEST_PENDING_SECONDS,
@@ -37,6 +41,15 @@ LOOKS = {
     "kms": lambda: [gauge(KMS_KEY_USABLE, [((), 1.0)]), gauge(KMS_KEY_LAST_ROTATION, [((), 0.0)])],
     "webhooks": lambda: [
         gauge(series, [((), 2.0)]) for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS)
+    ],
+    "rotation": lambda: [
+        gauge(series, [((), 1.0)])
+        for series in (
+            ROTATION_QUEUE_DEPTH,
+            ROTATION_OLDEST_DUE_SECONDS,
+            SECRETS_ROTATION_FAILING,
+            SECRETS_ROTATION_OVERDUE,
+        )
     ],
 }
 
