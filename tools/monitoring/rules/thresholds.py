@@ -13,6 +13,8 @@ DRILL = replace(
     limited_locally_per_second=10.0,
     fewest_kms_calls=5,
     fewest_attempts=5,
+    # A day is a minute and a half here, and soon full of the spike itself.
+    violation_factor=3,
     rotation_due_seconds=10,
     webhook_pending_seconds=10,
     duty_silent_seconds=80,
