@@ -36,9 +36,9 @@ from scaivault.workers.heartbeat import Heartbeat
 from scaivault.workers.periodic import Periodic
 
 # How long a worker rests when there was nothing to do. Two short statements a rest, by indexes on what is due, are a
-# thousandth of a core; from a commit to the delivery it is at most the sum of the first two.
-DISPATCH_SECONDS = 0.4
-DELIVERY_SECONDS = 0.4
+# thousandth of a core. From a commit to the delivery it is at most the first: who dispatches wakes who delivers.
+DISPATCH_SECONDS = 0.6
+DELIVERY_SECONDS = 1.0
 ROTATION_SECONDS = 2.0
 ROTATION_UPKEEP_SECONDS = 15.0
 EXPIRY_SECONDS = 15.0
