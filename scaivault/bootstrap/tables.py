@@ -5,7 +5,6 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from scaivault.bootstrap.base import Base, egress_of, postman_of, renewal_of, writing_of
-from scaivault.crypto.envelope import Envelope
 from scaivault.edge.routes import Routes
 from scaivault.features.directory import routes as directory_routes
 from scaivault.features.directory.service.browsing import BrowseService
@@ -65,7 +64,6 @@ def secrets_tables(base: Base, notes: AccessNotes) -> Sequence[Routes]:
 def _secrets(base: Base, guard: Guard, notes: AccessNotes) -> Routes:
     secrets = SecretService(
         base.database,
-        Envelope(base.ring),
         guard,
         base.journal,
         base.outbox,

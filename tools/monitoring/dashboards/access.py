@@ -1,9 +1,9 @@
 """Who uses the vault, how much, what is refused, and whether the audit trail keeps up."""
 
 from tools.monitoring.dashboards import variables
-from tools.monitoring.dashboards.objectives import LINES
 from tools.monitoring.dashboards.panel import Color, Dashboard, Kind, Panel, Query, Row
 from tools.monitoring.dashboards.promql import fact, quantiles, rate
+from tools.monitoring.thresholds import PRODUCTION as LINES
 
 OF_TENANT = 'tenant=~"$tenant"'
 TIMES = {"P50": Color.GREEN, "P95": Color.BLUE, "P99": Color.ORANGE}

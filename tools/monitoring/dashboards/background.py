@@ -1,9 +1,9 @@
 """What is done when nobody waits: rotation, webhooks, the workers' duties, and the exporter that tells of it."""
 
 from tools.monitoring.dashboards import variables
-from tools.monitoring.dashboards.objectives import LINES
 from tools.monitoring.dashboards.panel import Color, Dashboard, Kind, Panel, Query, Row, Text
 from tools.monitoring.dashboards.promql import fact, quantiles, rate, share
+from tools.monitoring.thresholds import PRODUCTION as LINES
 
 ATTEMPTS = "scaivault_webhook_attempts_total"
 OUTCOMES = {"success": Color.GREEN, "failed": Color.RED}

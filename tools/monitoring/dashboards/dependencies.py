@@ -1,9 +1,9 @@
 """What the vault stands on: PostgreSQL, Redis, the key service. Who is slow, who is away, how full it is."""
 
 from tools.monitoring.dashboards import variables
-from tools.monitoring.dashboards.objectives import LINES
 from tools.monitoring.dashboards.panel import Color, Dashboard, Kind, Panel, Query, Row, Text
 from tools.monitoring.dashboards.promql import fact, quantile, quantiles, rate, share
+from tools.monitoring.thresholds import PRODUCTION as LINES
 
 DB, REDIS, KMS = (f"scaivault_{name}_latency_seconds" for name in ("db", "redis", "kms"))
 TIMES = {"P50": Color.GREEN, "P95": Color.BLUE, "P99": Color.ORANGE}

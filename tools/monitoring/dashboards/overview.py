@@ -1,10 +1,10 @@
 """How the vault is, in one look: the golden signals, then what each of them is made of."""
 
 from tools.monitoring.dashboards import variables
-from tools.monitoring.dashboards.objectives import LINES
 from tools.monitoring.dashboards.panel import Color, Dashboard, Kind, Panel, Query, Row
 from tools.monitoring.dashboards.promql import fact, quantile, rate, share
 from tools.monitoring.dashboards.signals import PROMISES, SECONDS, SIGNALS
+from tools.monitoring.thresholds import PRODUCTION as LINES
 
 CLASSES = {"2xx$": Color.GREEN, "3xx$": Color.BLUE, "4xx$": Color.ORANGE, "5xx$": Color.RED}
 

@@ -1,8 +1,8 @@
 """How well the vault is, and whether it keeps what is promised: the first rows of the overview."""
 
-from tools.monitoring.dashboards.objectives import LINES
 from tools.monitoring.dashboards.panel import Color, Kind, Panel, Query, Text
 from tools.monitoring.dashboards.promql import quantile, rate, share
+from tools.monitoring.thresholds import PRODUCTION as LINES
 
 SECONDS = "scaivault_request_duration_seconds"
 REQUESTS = "scaivault_requests_total"

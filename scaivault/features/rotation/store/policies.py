@@ -9,7 +9,6 @@ from scaivault.features.rotation.model import Policy, Terms
 from scaivault.storage.database import Session
 
 NAME_TAKEN: Final = "rotation_policies_name_key"
-SECRET_POLICY_CONSTRAINT: Final = "rotation_policies_secret_policy_fkey"  # noqa: S105 - a constraint's name
 COLUMNS: Final = """
     id, name, description, interval_seconds, grace_seconds, warn_seconds, auto_generate, secret_policy_id, webhook_ids,
     is_active, revision, schedule_revision, created_at, updated_at

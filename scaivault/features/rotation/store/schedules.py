@@ -12,6 +12,12 @@ from scaivault.storage.database import Session
 
 # By which a secret's values are made: what is said of this one comes before what is said of many.
 SECRET_POLICY: Final = "coalesce(secrets.secret_policy_id, policies.secret_policy_id)"  # noqa: S105 - SQL
+_END_VERSIONS: Final = """
+        UPDATE secret_versions
+           SET readable_until = %(until)s
+         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(new_version)s
+           AND (readable_until IS NULL OR readable_until > %(until)s)
+"""
 _SCHEDULED: Final = f"""
         SELECT tenants.partner_id, under.tenant_id, under.path, secrets.secret_type, secrets.metadata,
                secrets.current_version,
@@ -194,11 +200,7 @@ def change_schedules(tx: Session, tenant_id: str, paths: Sequence[str], schedule
          WHERE secret_rotations.tenant_id = %(tenant_id)s AND secret_rotations.path = after.path
         """,
         tenant_id=tenant_id,
-        paths=list(paths),
-        states=[each.state.value for each in schedules],
-        due_at=[each.due_at for each in schedules],
-        wake_at=[each.wake_at for each in schedules],
-        failures=[each.failures for each in schedules],
+        **_columns(paths, schedules),
     )
 
 
@@ -216,11 +218,7 @@ def change_revisions(
          WHERE secret_rotations.tenant_id = %(tenant_id)s AND secret_rotations.path = after.path
         """,
         tenant_id=tenant_id,
-        paths=list(paths),
-        states=[each.state.value for each in schedules],
-        due_at=[each.due_at for each in schedules],
-        wake_at=[each.wake_at for each in schedules],
-        failures=[each.failures for each in schedules],
+        **_columns(paths, schedules),
         schedule_revision=schedule_revision,
     )
 
@@ -245,12 +243,8 @@ def change_rotated(
 ) -> None:
     """It has been rotated: everything begins anew, and what was there ends `until`, if it does not before."""
     tx.run(
-        """
-        WITH ended AS (
-            UPDATE secret_versions
-               SET readable_until = %(until)s
-             WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(new_version)s
-               AND (readable_until IS NULL OR readable_until > %(until)s))
+        f"""
+        WITH ended AS ({_END_VERSIONS})
         UPDATE secret_rotations
            SET counts_from = %(counts_from)s, rotated_at = %(now)s, state = %(state)s, due_at = %(due_at)s,
                wake_at = %(wake_at)s, failures = 0, history_id = NULL, schedule_revision = %(schedule_revision)s
@@ -296,18 +290,13 @@ def remove_schedule(tx: Session, tenant_id: str, path: str) -> int:
     )
 
 
-def change_readable_until(tx: Session, tenant_id: str, path: str, before_version: int, until: datetime) -> None:
-    """Let nobody read these versions after `until`; what was to end earlier does."""
+def change_readable_until(tx: Session, tenant_id: str, path: str, new_version: int, until: datetime) -> None:
+    """Let nobody read what came before this version after `until`; what was to end earlier does."""
     tx.run(
-        """
-        UPDATE secret_versions
-           SET readable_until = %(until)s
-         WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(before_version)s
-           AND (readable_until IS NULL OR readable_until > %(until)s)
-        """,
+        _END_VERSIONS,
         tenant_id=tenant_id,
         path=path,
-        before_version=before_version,
+        new_version=new_version,
         until=until,
     )
 
@@ -383,3 +372,13 @@ def remove_schedules(tx: Session, tenant_id: str, paths: Sequence[str], policy_i
         policy_id=policy_id,
     )
     return [row.path for row in rows]
+
+
+def _columns(paths: Sequence[str], schedules: Sequence[Schedule]) -> dict[str, object]:
+    return {
+        "paths": list(paths),
+        "states": [each.state.value for each in schedules],
+        "due_at": [each.due_at for each in schedules],
+        "wake_at": [each.wake_at for each in schedules],
+        "failures": [each.failures for each in schedules],
+    }

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from scaivault.crypto.envelope import Sealed
-from scaivault.crypto.errors import UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
 from scaivault.features.secrets.errors import SecretUnreadable, VersionConflict
@@ -84,17 +83,9 @@ class RenewalService:
 
     def _laid_over(self, caller: Caller, values: Mapping[SecretPath, Plaintext]) -> dict[SecretPath, _Next]:
         """The generated fields over those of the present versions. One that is not there has none to come."""
-        keys = self._writing.keys(caller)
         with self._database.session() as session:
             present = store.list_present_versions(session, caller.tenant_id, list(values))
-        try:
-            return self._laid_over_by(caller, keys, present, values)
-        except UnknownKeyVersion:
-            keys = self._writing.newest_keys(caller)
-        try:
-            return self._laid_over_by(caller, keys, present, values)
-        except UnknownKeyVersion as unknown:
-            raise SecretUnreadable from unknown
+        return self._writing.with_keys(caller, lambda keys: self._laid_over_by(caller, keys, present, values))
 
     def _laid_over_by(
         self,

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from scaivault.crypto.envelope import Envelope, Place, Sealed
-from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
+from scaivault.crypto.envelope import Sealed
+from scaivault.crypto.errors import UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.secrets import store
 from scaivault.features.secrets.errors import ReassignmentForbidden, SecretNotFound, SecretUnreadable, VersionNotFound
@@ -42,7 +42,6 @@ class SecretService:
     def __init__(
         self,
         database: Database,
-        envelope: Envelope,
         guard: Guard,
         journal: Journal[Session],
         outbox: Outbox[Session],
@@ -52,7 +51,6 @@ class SecretService:
         writing: Writing,
     ) -> None:
         self._database = database
-        self._envelope = envelope
         self._guard = guard
         self._journal = journal
         self._outbox = outbox
@@ -208,13 +206,11 @@ class SecretService:
 
     def _open(self, caller: Caller, keys: TenantKeys, found: SealedVersion) -> Plaintext:
         """The value. UnknownKeyVersion if the keys are too old, SecretUnreadable if none would open it."""
-        place = Place(caller.principal.partner_id, caller.tenant_id, found.path, found.version)
+        sealed = Sealed(found.sealed, found.wrapped_key)
         try:
-            return self._envelope.open(keys, place, Sealed(found.sealed, found.wrapped_key))
-        except UnknownKeyVersion:
-            raise
-        except TamperedCiphertext as tampered:
-            raise self._unreadable(caller, found) from tampered
+            return self._writing.open(caller, keys, found.path, found.version, sealed)
+        except SecretUnreadable as unreadable:
+            raise self._unreadable(caller, found) from unreadable
 
     def _open_at_last(self, caller: Caller, keys: TenantKeys, found: SealedVersion) -> Plaintext:
         """The value, or SecretUnreadable: these are all the keys there are."""

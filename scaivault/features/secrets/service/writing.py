@@ -113,7 +113,7 @@ class Writing:
         return self.keys(caller)
 
     def with_keys(self, caller: Caller, use: Callable[[TenantKeys], T]) -> T:
-        """One transaction that seals; begun again, once, if a rotation has overtaken the keys it was given."""
+        """Seal or open, in a transaction at most; done again, once, if a rotation has overtaken the keys given."""
         try:
             return use(self.keys(caller))
         except UnknownKeyVersion:
