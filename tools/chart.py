@@ -35,6 +35,7 @@ NOT_IN_CONFIG: Final[Mapping[str, str]] = {
     "TLS_CERT_FILE": "tls.existingSecret",
     "TLS_KEY_FILE": "tls.existingSecret",
     "OTEL_EXPORTER_OTLP_CERTIFICATE": "otlpCa",
+    "WORKERS_EXPECTED": "worker.replicas",
     "METRICS_DIR": "nothing: it is a volume of the pod's own",
 }
 
