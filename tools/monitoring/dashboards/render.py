@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from tools.monitoring.dashboards.panel import Dashboard, Kind, Panel, Row, Text, Variable
 from tools.monitoring.dashboards.promql import scoped
-from tools.monitoring.runbooks import RUNBOOKS
+from tools.monitoring.runbooks import RUNBOOK_BASE
 
 Json = dict[str, object]
 
@@ -115,9 +115,9 @@ def _runbooks() -> Json:
         "type": "constant",
         "name": "runbooks",
         "label": "Where the runbooks are",
-        "query": RUNBOOKS,
-        "current": {"selected": False, "text": RUNBOOKS, "value": RUNBOOKS},
-        "options": [{"selected": True, "text": RUNBOOKS, "value": RUNBOOKS}],
+        "query": RUNBOOK_BASE,
+        "current": {"selected": False, "text": RUNBOOK_BASE, "value": RUNBOOK_BASE},
+        "options": [{"selected": True, "text": RUNBOOK_BASE, "value": RUNBOOK_BASE}],
         "hide": 2,
         "skipUrlSync": True,
     }
