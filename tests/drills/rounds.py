@@ -55,7 +55,8 @@ ROUNDS = (
             Injection("one of two workers is killed", processes.one_of_two_workers_killed, ("ScaiVaultWorkerMissing",)),
             Injection("appending to the trail takes 0.15 s", database.slow_audit, ("ScaiVaultAuditAppendSlow",)),
         ),
-        dict.fromkeys([*SLOW, "ScaiVaultDatabaseSlow"], "requests wait for the trail"),
+        dict.fromkeys([*SLOW, "ScaiVaultDatabaseSlow"], "requests wait for the trail")
+        | {"ScaiVaultWebhookQueueGrowing": "what it had in hand waits until its lease ends"},
     ),
     Round(
         "PostgreSQL away",
