@@ -132,11 +132,29 @@ class TestReadiness:
             *("status", "not_ready", "checks", "errors", "ok", "error", *COMPONENTS, *VOCABULARY)
         }
 
-    def test_it_is_ready_again_when_all_is_back(self, ailing, tmp_path):
+    def test_it_is_ready_again_when_all_is_back(self, ailing, tmp_path, caplog):
+        """And its log says since when it was not, of what, and until when."""
+        caplog.set_level("INFO")
         with ailing("encryption") as sick:
             await_true(lambda: sick.client.get(READY).status_code == 503)
             (tmp_path / "away").rename(tmp_path / "kms.key")
             await_true(lambda: sick.client.get(READY).status_code == 200)
+        told = [
+            (line.getMessage(), line.dependency, getattr(line, "condition", None), bool(line.exc_info))
+            for line in caplog.records
+            if line.getMessage().startswith("dependency_")
+        ]
+        assert told == [
+            ("dependency_lost", "encryption", "unreachable", True),
+            ("dependency_back", "encryption", None, False),
+        ]
+
+    def test_the_line_of_a_failed_request_says_what_failed_it(self, ailing, caplog):
+        caplog.set_level("INFO")
+        with ailing("database") as sick:
+            assert sick.voice("skt_" + "A" * 43).get("/v1/auth/whoami").status_code == 503
+        [line] = [line for line in caplog.records if line.getMessage() == "request"]
+        assert (line.error, line.error_type) == ("service_unavailable", "psycopg.OperationalError")
 
     def test_one_that_is_about_to_end_says_so_and_asks_nobody(self, database_url, redis_url, tmp_path):
         with opened(database_url, redis_url, tmp_path) as leaving:

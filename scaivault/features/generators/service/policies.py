@@ -8,6 +8,7 @@ from threading import BoundedSemaphore
 
 from scaivault.features.generators import store
 from scaivault.features.generators.errors import (
+    PreviewsAreBusy,
     RevisionConflict,
     SecretPolicyExists,
     SecretPolicyInUse,
@@ -25,7 +26,7 @@ from scaivault.features.generators.model.policies import (
 )
 from scaivault.features.generators.service.generation import Generate, generated
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import Conflict, Unavailable
+from scaivault.kernel.errors import Conflict
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.plaintext import Plaintext
@@ -131,14 +132,14 @@ class SecretPolicyService:
             self._journal.record(tx, _entry(Action.SECRET_POLICY_DELETE, caller, policy))
 
     def preview(self, caller: Caller, policy_id: str) -> Plaintext:
-        """Values such as the policy would make, active or not, which nobody keeps. Unavailable: see `preview_of`."""
+        """Values such as the policy would make, active or not, which nobody keeps. PreviewsAreBusy."""
         self._require_administration(caller)
         with self._journal.operation(Action.SECRET_POLICY_PREVIEW, caller) as tx:
             policy = _there(store.find_policy(tx, caller.tenant_id, check_id(policy_id)))
         return self._try_out(caller, policy.fields, _entry(Action.SECRET_POLICY_PREVIEW, caller, policy))
 
     def preview_of(self, caller: Caller, fields: Sequence[AnyField]) -> Plaintext:
-        """Values for fields that belong to no policy yet. Unavailable if another costly preview is being made here."""
+        """Values for fields that belong to no policy yet. PreviewsAreBusy if another costly one is being made here."""
         self._require_administration(caller)
         return self._try_out(caller, fields, Entry.of(Action.SECRET_POLICY_PREVIEW, caller, field_count=len(fields)))
 
@@ -148,8 +149,8 @@ class SecretPolicyService:
             self._journal.record_alone(entry)
             return self._generate(fields, self._clock.now())
         if not self._turn.acquire(blocking=False):
-            self._journal.record_alone(Entry.of(entry.action, caller, success=False, reason=Unavailable.code))
-            raise Unavailable("Another preview with costly keys or hashes is being made; try again shortly.")
+            self._journal.record_alone(Entry.of(entry.action, caller, success=False, reason=PreviewsAreBusy.code))
+            raise PreviewsAreBusy
         try:
             self._journal.record_alone(entry)
             return self._generate(fields, self._clock.now())
