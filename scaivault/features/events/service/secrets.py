@@ -10,8 +10,8 @@ from scaivault.crypto.envelope import Envelope, Place, Sealed
 from scaivault.crypto.errors import TamperedCiphertext, UnknownKeyVersion
 from scaivault.crypto.keys import TenantKeys
 from scaivault.crypto.rotation import Batch
-from scaivault.features.events.store import webhooks as store
-from scaivault.features.events.store.webhooks import SealedSecret
+from scaivault.features.events.store import secrets as store
+from scaivault.features.events.store.secrets import SealedSecret
 from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.storage.database import Database, Session
