@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from scaivault.crypto.data_keys import WrappedKey
 from scaivault.storage.database import Session
 
 # A secret's data key is under a version of the tenant's key that is there (migration 0012).
@@ -18,7 +19,7 @@ class SealedSecret:
     webhook_id: str
     version: int
     wrapped_key: bytes = field(repr=False)
-    sealed: bytes = field(repr=False, default=b"")
+    sealed: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +123,12 @@ def count_secrets_before(session: Session, tenant_id: str, key_version: int) -> 
 
 def claim_secrets_before(
     tx: Session, tenant_id: str, key_version: int, after: tuple[str, int], limit: int
-) -> list[SealedSecret]:
+) -> list[WrappedKey]:
     """Secrets under older keys beyond a webhook and version, in order and locked; without those that others hold."""
     return tx.many(
-        SealedSecret,
+        WrappedKey,
         """
-        SELECT webhook_id, version, wrapped_key
+        SELECT webhook_id AS owner, version, wrapped_key
           FROM webhook_secrets
          WHERE tenant_id = %(tenant_id)s AND key_version < %(key_version)s
            AND (webhook_id, version) > (%(webhook_id)s, %(version)s)
@@ -143,7 +144,7 @@ def claim_secrets_before(
     )
 
 
-def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[SealedSecret]) -> None:
+def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[WrappedKey]) -> None:
     """Put these data keys in the place of those there: of secrets that this transaction has claimed."""
     tx.run(
         """
@@ -156,7 +157,7 @@ def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[SealedSec
            AND webhook_secrets.version = changed.version
         """,
         tenant_id=tenant_id,
-        webhook_ids=[each.webhook_id for each in changed],
+        webhook_ids=[each.owner for each in changed],
         versions=[each.version for each in changed],
         wrapped_keys=[each.wrapped_key for each in changed],
     )
