@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route
@@ -25,18 +26,10 @@ class RotationPolicyRoutes:
 
     def list(self, caller: Caller, query: m.PolicyQuery) -> m.RotationPolicyPage:
         bound_to = ("rotation_policies", caller.tenant_id, str(query.active_only))
-        position = self._cursors.open(query.cursor, bound_to)
-        found = self._policies.list(
-            caller,
-            active_only=query.active_only,
-            after=None if position is None else position[0],
-            limit=query.limit + 1,
-        )
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].name,), bound_to) if has_more else None
-        return m.RotationPolicyPage(
-            data=[m.RotationPolicy.of(policy) for policy in shown], cursor=cursor, has_more=has_more
-        )
+        found = partial(self._policies.list, caller, active_only=query.active_only)
+        piece = self._cursors.piece(query, bound_to, found, lambda policy: policy.name)
+        policies = [m.RotationPolicy.of(policy) for policy in piece.items]
+        return m.RotationPolicyPage(data=policies, cursor=piece.cursor, has_more=piece.has_more)
 
     def create(self, caller: Caller, body: m.RotationPolicyBody) -> Answer:
         return _policy(self._policies.create(caller, body.to_model()), 201)

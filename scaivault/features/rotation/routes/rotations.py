@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route
@@ -34,14 +35,10 @@ class RotationRoutes:
 
     def secrets(self, caller: Caller, rotation_policy_id: str, query: m.AssignmentQuery) -> m.AssignmentPage:
         bound_to = ("rotation_secrets", caller.tenant_id, rotation_policy_id)
-        position = self._cursors.open(query.cursor, bound_to)
-        after = None if position is None else position[0]
-        found = self._policies.list_secrets(caller, rotation_policy_id, after=after, limit=query.limit + 1)
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].path,), bound_to) if has_more else None
-        return m.AssignmentPage(
-            secrets=[m.SecretAssignment.of(each) for each in shown], cursor=cursor, has_more=has_more
-        )
+        found = partial(self._policies.list_secrets, caller, rotation_policy_id)
+        piece = self._cursors.piece(query, bound_to, found, lambda each: each.path)
+        secrets = [m.SecretAssignment.of(each) for each in piece.items]
+        return m.AssignmentPage(secrets=secrets, cursor=piece.cursor, has_more=piece.has_more)
 
     def unassign(self, caller: Caller, rotation_policy_id: str, path: str) -> Answer:
         self._policies.unassign(caller, rotation_policy_id, parse_path(path))
@@ -54,12 +51,10 @@ class RotationRoutes:
 
     def history(self, caller: Caller, rotation_policy_id: str, query: m.HistoryQuery) -> m.HistoryPage:
         bound_to = ("rotation_history", caller.tenant_id, rotation_policy_id, str(query.status))
-        position = self._cursors.open(query.cursor, bound_to)
-        before = None if position is None else position[0]
-        found = self._policies.history(caller, rotation_policy_id, query.status, before, query.limit + 1)
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return m.HistoryPage(history=[m.HistoryItem.of(item) for item in shown], cursor=cursor, has_more=has_more)
+        found = partial(self._policies.history, caller, rotation_policy_id, query.status)
+        piece = self._cursors.piece(query, bound_to, found, lambda item: item.id)
+        history = [m.HistoryItem.of(item) for item in piece.items]
+        return m.HistoryPage(history=history, cursor=piece.cursor, has_more=piece.has_more)
 
     def due(self, caller: Caller, query: m.DueQuery) -> m.AssignmentPage:
         bound_to = (
