@@ -20,6 +20,7 @@ from scaivault.storage import database as storage
 from scaivault.storage.standing import MIGRATIONS
 from scaivault.workers.heartbeat import Heartbeat
 from tests.house import OTHER_TENANT, TENANT, Voice, furnish, opened
+from tests.waiting import await_true
 
 HEALTH, READY, DETAILED, METRICS = "/v1/health", "/v1/health/ready", "/v1/health/detailed", "/v1/metrics"
 COMPONENTS = ["database", "redis", "encryption"]
@@ -177,12 +178,6 @@ class TestReadiness:
 
     def test_the_answer_is_not_to_be_kept(self, nobody):
         assert nobody.get(READY).headers["Cache-Control"] == "no-store"
-
-
-def await_true(check, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true"
 
 
 def test_one_connection_to_the_database_is_enough(database_url, redis_url, tmp_path, monkeypatch):
