@@ -17,6 +17,8 @@ class Exchange:
     caller: Caller | None = None
     status: int = 500
     error: str | None = None
+    cause: Mapping[str, object] = field(default_factory=dict)
+    """Of an answer that is a failure of ours: what it comes from, as a log may tell it."""
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     waited_seconds: float = 0.0
     """For something to happen, with nothing to do: no part of how long the answer took us."""
