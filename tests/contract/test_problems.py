@@ -86,7 +86,7 @@ ANSWERED = {
     "NoDocument": (503, "service_unavailable"),
     "NothingThere": (503, "service_unavailable"),
     "TestsAreBusy": (503, "service_unavailable"),
-    "SyncNotConfigured": (503, "service_unavailable"),
+    "SyncNotConfigured": (409, "sync_not_configured"),
 }
 # A bare internal_error on purpose: clients can do nothing about them.
 INTERNAL = {

@@ -138,6 +138,14 @@ class TestReadiness:
             (tmp_path / "away").rename(tmp_path / "kms.key")
             await_true(lambda: sick.client.get(READY).status_code == 200)
 
+    def test_a_request_that_fails_for_it_says_in_the_log_what_it_came_from(self, ailing, nobody, caplog):
+        with ailing("database") as sick:
+            assert sick.voice("skt_" + "a" * 43).get("/v1/auth/whoami").status_code == 503
+        nobody.get("/v1/auth/whoami")
+        failed, refused = [line for line in caplog.records if line.message == "request"]
+        assert (failed.status, failed.error, failed.cause) == (503, "service_unavailable", "psycopg.OperationalError")
+        assert (refused.status, vars(refused).get("cause")) == (401, None)
+
     def test_one_that_is_about_to_end_says_so_and_asks_nobody(self, database_url, redis_url, tmp_path):
         with opened(database_url, redis_url, tmp_path) as leaving:
             leaving.services.leave(False)
