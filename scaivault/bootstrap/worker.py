@@ -63,10 +63,11 @@ class WorkerServices:
     instruments: Instruments
 
     def start(self) -> None:
+        """OSError, and nothing is begun, if another process has the address for probes and metrics."""
+        self.internal.open()
         self.database.open()
         self.system.look()
         self.watch.open()
-        self.internal.open()
         self.crew.open()
 
     def stop(self, within_seconds: float) -> bool:
@@ -121,7 +122,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
         database=base.database,
         system=system,
         watch=watch_of(base, system),
-        internal=InternalListener((address.host, address.port), system.internal()),
+        internal=InternalListener((address.host, address.port), system.internal(), is_shared=False),
         crew=crew,
         courier=courier,
         heartbeat=heartbeat,
