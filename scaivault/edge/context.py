@@ -12,7 +12,7 @@ from scaivault.edge.dispatch import no_such_address
 from scaivault.edge.exchange import Exchange, current
 from scaivault.edge.origin import Origins
 from scaivault.kernel.errors import VaultError
-from scaivault.observability.failures import in_brief
+from scaivault.observability.failures import type_name
 
 UNMATCHED = "unmatched"
 TRACE_ID = "scaivault.trace_id"
@@ -77,7 +77,7 @@ class RequestContext:
         exchange.error = failure.code if isinstance(failure, VaultError) else None
         response = problems.render(failure, exchange.origin.request_id)
         if response.status_code >= _OURS:
-            exchange.cause = in_brief(failure)
+            exchange.cause = failure.__cause__ or failure
         if response.status_code == 500:  # noqa: PLR2004 - ours to mend, so worth a trace
             self._log("error", "request_failed", failure, **_fields(exchange))
         return response
@@ -99,14 +99,7 @@ class RequestContext:
         worked = seconds - exchange.waited_seconds
         self._meter.request_ended(request.method, exchange.category, exchange.status, worked, kept)
         level = "debug" if exchange.category in _QUIET else "error" if exchange.status >= _OURS else "info"
-        self._log(
-            level,
-            "request",
-            **_fields(exchange),
-            **exchange.cause,
-            status=exchange.status,
-            duration_ms=round(seconds * 1_000, 3),
-        )
+        self._log(level, "request", **_fields(exchange), status=exchange.status, duration_ms=round(seconds * 1_000, 3))
 
 
 def _fields(exchange: Exchange) -> dict[str, object]:
@@ -124,6 +117,8 @@ def _fields(exchange: Exchange) -> dict[str, object]:
         fields["span_id"] = exchange.span_id
     if exchange.error:
         fields["error"] = exchange.error
+    if exchange.cause:
+        fields["error_type"] = type_name(exchange.cause)
     if exchange.waited_seconds:
         fields["waited_ms"] = round(exchange.waited_seconds * 1_000, 3)
     return fields

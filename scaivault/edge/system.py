@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 from flask import request
 from pydantic import RootModel
 
-from scaivault.edge.context import Log
 from scaivault.edge.detail import Detail, Detailed, Word
 from scaivault.edge.health import Condition, Finding, Readiness
 from scaivault.edge.messages import Query, Reply, Timestamp
@@ -88,7 +87,6 @@ class SystemPages:
         build: Build,
         on_ready: Callable[[bool], None],
         on_dependency: Callable[[str, bool], None],
-        log: Log,
         *,
         metrics_are_open: bool,
     ) -> None:
@@ -100,8 +98,6 @@ class SystemPages:
         self._build = build
         self._on_ready = on_ready
         self._on_dependency = on_dependency
-        self._log = log
-        self._told: Mapping[str, Condition] = {}
         self._metrics_are_open = metrics_are_open
         self._is_draining = False
 
@@ -115,18 +111,7 @@ class SystemPages:
         findings = self._readiness.last()
         for name, found in findings.items():
             self._on_dependency(name, found.condition is Condition.OK)
-        bad = _bad(findings)
-        self._on_ready(not self._is_draining and not bad)
-        self._tell(bad)
-
-    def _tell(self, bad: Mapping[str, Condition]) -> None:
-        """What is away, and that it is back: a line for each change, none for what goes on."""
-        if bad != self._told:
-            self._told = bad
-            if bad:
-                self._log("warn", "not_ready", errors=", ".join(f"{name}: {word}" for name, word in bad.items()))
-            else:
-                self._log("info", "ready_again")
+        self._on_ready(not self._is_draining and not _bad(findings))
 
     def drain(self) -> None:
         """From now on nobody is to be sent here."""

@@ -1,10 +1,8 @@
 """The page for administrators, while what it tells of stands still or is away: it comes in time, and says who."""
 
 import contextlib
-import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -12,7 +10,8 @@ from scaivault.bootstrap.api import build
 from scaivault.kernel.clock import SystemClock
 from scaivault.settings import Settings
 from scaivault.workers.heartbeat import change_seen
-from tests.faults.test_dependencies import WORKERS, Stage, await_true, free_port, frozen
+from tests.faults.test_dependencies import Stage, free_port, frozen
+from tests.waiting import await_true
 
 IN_TIME_SECONDS = 3  # where a second is allowed: two cores carry all of this, and one that hangs takes minutes
 DETAILED = "/v1/health/detailed"
@@ -68,29 +67,6 @@ def test_redis_that_stands_still(stage, page):
         assert (answer.status, answer.json["status"]) == (200, "degraded")
     await_true(lambda: words(page()) == {})
     stage.hang_up()
-
-
-def told(vault):
-    """What the log has of readiness: in how many words, process by process."""
-    lines = [json.loads(line) for line in vault.log.read_text().splitlines() if line.startswith("{")]
-    told = {}
-    for line in lines:
-        if line["event"] in {"not_ready", "ready_again"}:
-            told.setdefault(line["pid"], []).append(line.get("errors", "ready"))
-    return told
-
-
-def test_the_log_says_once_what_is_away_and_once_that_it_is_back(stage):
-    vault = stage.open()
-    vault.await_ready()
-    with frozen(stage.redis.server.process.pid):
-        await_true(lambda: [each[-1:] for each in told(vault).values()] == [["redis: timeout"]] * WORKERS)
-        await_true(lambda: vault.gauge("scaivault_ready") == 0)
-    await_true(lambda: [each[-1:] for each in told(vault).values()] == [["ready"]] * WORKERS)
-    for of_a_process in told(vault).values():
-        assert all(one != following for one, following in pairwise(of_a_process))
-        assert len(of_a_process) <= 4
-    vault.stop()
 
 
 def test_a_key_file_that_is_away(stage, page):

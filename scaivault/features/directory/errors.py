@@ -32,7 +32,7 @@ class EventRefused(Exception):
 class SyncNotConfigured(Conflict):
     """This vault reads no directory: SCAIKEY_URL, SCAIKEY_CLIENT_ID and SCAIKEY_CLIENT_SECRET are not all set."""
 
-    code = "sync_not_configured"  # no failure of ours, and nothing that trying again mends
+    code = "sync_not_configured"
 
 
 class SyncFailed(Exception):
