@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scaivault.features.audit import jobs, store
 from scaivault.features.audit.model import Filters
 from scaivault.features.audit.service import AuditJournal
+from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
@@ -193,7 +194,7 @@ def test_without_its_trail_the_vault_answers_nothing(breakage, journal, database
 
 
 def test_migrating_makes_the_months_that_an_archive_does_not_have(journal, clock, database_url):
-    clock.instant = datetime.now(UTC)
+    clock.instant = SystemClock().now()
     administer(
         database_url,
         """
