@@ -226,7 +226,9 @@ class Database:
             raise ConstraintViolated(failure.diag.constraint_name or "") from failure
         if isinstance(failure, _LOST):
             self._mend()
-            raise Unavailable("The database does not answer; try again shortly.") from failure
+            # A number is the server's: it has answered, with a refusal.
+            does = "can not serve this now" if failure.sqlstate else "does not answer"
+            raise Unavailable(f"The database {does}; try again shortly.") from failure
         if isinstance(failure, _STALE):
             raise Unavailable("The schema is not up to date: run 'scaivault server migrate'.") from failure
         if isinstance(failure, _READ_ONLY):

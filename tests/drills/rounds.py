@@ -50,6 +50,7 @@ ROUNDS = (
         {
             "ScaiVaultExporterStale": "it sees nothing",
             "ScaiVaultDatabaseSlow": "refused connections are tried again",
+            "ScaiVaultWebhookQueueGrowing": "nothing can be delivered meanwhile",
             **dict.fromkeys(SLOW, "requests wait for connections"),
         },
     ),
@@ -93,6 +94,10 @@ ROUNDS = (
             Injection("the worker is killed", processes.worker_killed, ("ScaiVaultWorkerDown",)),
             Injection("the exporter is killed", processes.exporter_killed, ("ScaiVaultExporterDown",)),
         ),
-        {"ScaiVaultDown": "it takes some seconds to start", "ScaiVaultInstanceDown": "so does it, and two are away"},
+        {
+            "ScaiVaultDown": "it takes some seconds to start",
+            "ScaiVaultInstanceDown": "so does it, and two are away",
+            "ScaiVaultWebhookQueueGrowing": "nobody delivers meanwhile",
+        },
     ),
 )

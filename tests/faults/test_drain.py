@@ -23,13 +23,13 @@ from tests.faults.test_dependencies import (
     TENANT,
     Deed,
     Stage,
-    await_true,
     check_books,
     family_of,
     frozen,
     no_surprises,
     send,
 )
+from tests.waiting import await_true
 
 CROWD = 24
 GO_ROUND = 3

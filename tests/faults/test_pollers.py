@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from tests.faults.test_dependencies import TENANT, Stage, await_true, no_surprises
+from tests.faults.test_dependencies import TENANT, Stage, no_surprises
 from tests.ports import free_port
+from tests.waiting import await_true
 
 POLLERS, THREADS = 100, 4
 ANSWER_SECONDS = 150

@@ -16,10 +16,11 @@ import time
 import psycopg
 import pytest
 
-from tests.faults.test_key_rotation import await_true, environ
+from tests.faults.test_key_rotation import environ
 from tests.house import furnish, opened
 from tests.receiver import Receiver, answer, status
 from tests.security.wire import free_ports
+from tests.waiting import await_true
 
 SECRET = "a-secret-that-only-the-receiver-knows"
 PATHS = 6

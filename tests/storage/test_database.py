@@ -18,6 +18,7 @@ from scaivault.storage import database as storage
 from scaivault.storage.database import BoundedConnection, Database
 from scaivault.storage.errors import ConstraintViolated
 from scaivault.storage.probe import DatabaseProbe
+from tests.waiting import await_true
 
 PATIENCE_SECONDS = 10
 POOL_SIZE = 3
@@ -113,12 +114,6 @@ def await_answer(database):
         else:
             return failures
     return pytest.fail("no recovery")
-
-
-def await_true(check):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true"
 
 
 @contextlib.contextmanager
