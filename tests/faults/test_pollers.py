@@ -42,7 +42,7 @@ def stage(tmp_path_factory):
 
 @pytest.fixture
 def vault(stage):
-    made = stage.open(WEB_CONCURRENCY="1", WEB_THREADS=str(THREADS), DATABASE_POOL_SIZE="4", DRAIN_SECONDS="0")
+    made = stage.open(WEB_CONCURRENCY="1", WEB_THREADS=str(THREADS), DATABASE_POOL_SIZE="4")
     made.await_ready()
     yield made
     made.stop()
