@@ -51,10 +51,12 @@ class Exporter:
 
     def close(self) -> None:
         """Whoever hangs is left to the end of the process."""
+        self._log("info", "exporter_stopping")
         for watch in self._watches:
             watch.close()
         self._leadership.close()
         self._listener.close()
+        self._log("info", "exporter_stopped")
 
     def stuck(self) -> Sequence[str]:
         """The threads that make no progress, by name."""

@@ -17,8 +17,8 @@ from tests.drills.monitoring import watched
 from tests.drills.pager import Pager
 from tests.drills.rounds import ROUNDS
 from tests.drills.stack import CHECKOUT, started
-from tests.faults.test_dependencies import await_true
 from tests.kms import aws
+from tests.waiting import await_true
 from tools.monitoring import dashboards
 from tools.monitoring.rules import ALERTS, Pace, files
 

@@ -40,6 +40,7 @@ LEVELS = ("debug", "info", "warn", "error")
 RATE_CATEGORIES = tuple(category.value for category in RateCategory)
 OUTCOMES = ("success", "failed")
 JOBS = (
+    "audit_months",
     "event_dispatch",
     "event_retention",
     "heartbeat",
