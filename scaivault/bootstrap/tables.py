@@ -16,6 +16,7 @@ from scaivault.features.events.routes import subscriptions
 from scaivault.features.events.service.addresses import Addresses
 from scaivault.features.events.service.hooks import Hooks
 from scaivault.features.events.service.polling import PollService, stirred
+from scaivault.features.events.service.subscription_log import SubscriptionLog
 from scaivault.features.events.service.subscriptions import SubscriptionService
 from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.waiting import WaitingRoom
@@ -158,6 +159,7 @@ def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence
         ),
         subscriptions.routes(
             SubscriptionService(database, journal, guard, clock, hooks, addresses, await_heard),
+            SubscriptionLog(database, journal, guard, clock),
             PollService(database, journal, guard, guard, clock, room),
             base.cursors,
         ),

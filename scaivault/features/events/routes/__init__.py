@@ -11,10 +11,8 @@ from scaivault.features.events.errors import (
     WebhookNotFound,
 )
 from scaivault.features.events.model.webhooks import Webhook
+from scaivault.features.events.routes.delivery_messages import DeliveriesQuery, DeliveryPage, DeliveryReply
 from scaivault.features.events.routes.messages import (
-    DeliveriesQuery,
-    DeliveryPage,
-    DeliveryReply,
     ListQuery,
     TestReply,
     WebhookBody,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scaivault.features.events.model.webhooks import Interest, StoredEvent
+from scaivault.features.events.store.authority import IS_SUSPENDED
 from scaivault.kernel.caller import IdentityType, Principal
 from scaivault.kernel.globs import Glob
 from scaivault.storage.database import Session
@@ -93,11 +94,11 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
 
 
 def list_listening(session: Session, tenant_ids: Sequence[str]) -> list[Listening]:
-    """The enabled webhooks of these tenants, and the subscriptions that are not disabled."""
+    """The enabled webhooks of these tenants, and the subscriptions that are polled or told something."""
     return session.many(
         Listening,
-        """
-        SELECT tenant_id, id, events, path_prefix, secret_type, tags, '{}'::text[] AS paths, NULL AS partner_id,
+        f"""
+        SELECT tenant_id, id, events, path_prefix, secret_type, tags, ARRAY[]::text[] AS paths, NULL AS partner_id,
                NULL AS owner_id, NULL AS owner_type, NULL::text[] AS owner_groups
           FROM webhooks
          WHERE tenant_id = ANY(%(tenant_ids)s) AND is_enabled AND NOT is_of_subscription
@@ -107,6 +108,7 @@ def list_listening(session: Session, tenant_ids: Sequence[str]) -> list[Listenin
           FROM subscriptions
           JOIN webhooks ON webhooks.tenant_id = subscriptions.tenant_id AND webhooks.id = subscriptions.id
          WHERE subscriptions.tenant_id = ANY(%(tenant_ids)s) AND delivery_type = 'webhook' AND is_enabled
+           AND NOT {IS_SUSPENDED}
         UNION ALL
         SELECT subscriptions.tenant_id, subscriptions.id, events, path_prefix, secret_type, tags, paths,
                tenants.partner_id, owner_id, owner_type, owner_groups
