@@ -34,6 +34,7 @@ from scaivault.features.identity.service.trusts import TrustService
 from scaivault.features.policies.service.shared import SharedGuard
 from scaivault.features.rotation import routes as rotation_routes
 from scaivault.features.rotation.errors import RotationPolicyNotFound
+from scaivault.features.rotation.service.mentions import PolicyMentions
 from scaivault.features.rotation.service.policies import RotationPolicyService
 from scaivault.features.rotation.service.rotations import RotationService
 from scaivault.features.rotation.service.upkeep import Upkeep
@@ -153,7 +154,9 @@ def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence
     database, journal, guard, clock = base.database, base.journal, base.guard, base.clock
     return (
         event_routes.routes(
-            WebhookService(database, journal, guard, clock, hooks, addresses, await_heard),
+            WebhookService(
+                database, journal, guard, clock, hooks, addresses, PolicyMentions(journal, clock), await_heard
+            ),
             TrialService(database, journal, guard, clock, base.webhook_secrets, postman_of(settings, base)),
             base.cursors,
         ),

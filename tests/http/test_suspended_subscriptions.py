@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from exporter.collectors import events as stats
+from scaivault.features.events import stats
 from scaivault.features.events.store import lanes
 from scaivault.kernel.caller import Role, Scope
 from scaivault.storage.database import Database

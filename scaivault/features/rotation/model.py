@@ -292,6 +292,8 @@ class Scheduled:
     terms: Terms
     schedule: Schedule
     history_id: str | None
+    webhook_ids: Sequence[str] = ()
+    """Whom the policy names, to be told of it."""
 
 
 @dataclass(frozen=True, slots=True)

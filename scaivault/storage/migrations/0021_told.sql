@@ -20,3 +20,12 @@ CREATE INDEX subscriptions_delivered_idx ON subscriptions (tenant_id, id) WHERE 
 
 -- Webhooks that are told of an event although they do not listen for its type: ids, of this tenant.
 ALTER TABLE events ADD COLUMN also_to text[] COLLATE "C" NOT NULL DEFAULT '{}';
+
+-- Rotation policies name webhooks that are there, and no subscriptions, from now on; so they do from the beginning.
+UPDATE rotation_policies
+   SET webhook_ids = ARRAY(SELECT named.id
+                             FROM unnest(webhook_ids) WITH ORDINALITY AS named (id, place)
+                             JOIN webhooks ON webhooks.tenant_id = rotation_policies.tenant_id
+                                          AND webhooks.id = named.id AND NOT webhooks.is_of_subscription
+                            ORDER BY named.place)
+ WHERE webhook_ids <> '{}';

@@ -22,6 +22,7 @@ from scaivault.features.events.routes.messages import (
     WebhookReply,
     plaintext,
 )
+from scaivault.features.events.routes.told import told
 from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.kernel.caller import Caller, Scope
@@ -185,4 +186,4 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             errors=(WebhookNotFound, DeliveryNotFound),
         ),
     )
-    return Routes("webhooks", "webhooks", table)
+    return Routes("webhooks", "webhooks", table, sends=tuple(told()))

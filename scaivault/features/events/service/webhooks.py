@@ -22,7 +22,7 @@ from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry, Extra
 from scaivault.kernel.plaintext import Plaintext
-from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.kernel.ports import Clock, Guard, Journal, Mentions
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
 
@@ -50,6 +50,7 @@ class WebhookService:
         clock: Clock,
         hooks: Hooks,
         addresses: Addresses,
+        mentions: Mentions[Session],
         settle: Callable[[], None],
     ) -> None:
         self._database = database
@@ -58,6 +59,7 @@ class WebhookService:
         self._clock = clock
         self._hooks = hooks
         self._addresses = addresses
+        self._mentions = mentions
         self._settle = settle
 
     def create(self, caller: Caller, draft: Draft, secret: Plaintext) -> Webhook:
@@ -114,14 +116,18 @@ class WebhookService:
         )
 
     def delete(self, caller: Caller, webhook_id: str, *, expected: int | None) -> None:
-        """Tell it nothing any more, not even what has waited. WebhookNotFound, RevisionConflict."""
+        """Tell it nothing any more, not even what has waited. WebhookNotFound, RevisionConflict.
+
+        Whatever names it goes without: nobody who must stop a webhook has to look for that first.
+        """
         self._require_administration(caller)
         with self._journal.operation(Action.WEBHOOK_DELETE, caller) as tx:
             self._claim(tx, caller, webhook_id)
             webhook = self._find(tx, caller, webhook_id, self._clock.now())
             _check_revision(webhook, expected)
             store.remove_webhook(tx, caller.tenant_id, webhook_id)
-            self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook))
+            named_by = self._mentions.drop_webhook(tx, caller, webhook_id)
+            self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook, named_by=list(named_by)))
             epochs.move(tx, caller.tenant_id)
 
     def deliveries(

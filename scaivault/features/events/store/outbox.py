@@ -64,6 +64,7 @@ class Undispatched:
     secret_type: str | None
     tags: Sequence[str]
     order_key: str | None
+    also_to: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +76,9 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
     tx.run(
         """
         INSERT INTO events (tenant_id, id, event_type, occurred_at, request_id, path, secret_type, tags, body,
-                            order_key, is_dispatched)
+                            order_key, also_to, is_dispatched)
         VALUES (%(tenant_id)s, %(id)s, %(event_type)s, %(occurred_at)s, %(request_id)s, %(path)s, %(secret_type)s,
-                %(tags)s, %(body)s, %(order_key)s, %(is_dispatched)s)
+                %(tags)s, %(body)s, %(order_key)s, %(also_to)s, %(is_dispatched)s)
         """,
         tenant_id=tenant_id,
         id=event.id,
@@ -89,6 +90,7 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
         tags=list(event.tags),
         body=event.body,
         order_key=event.order_key,
+        also_to=list(event.also_to),
         is_dispatched=is_dispatched,
     )
 
@@ -131,7 +133,8 @@ def list_undispatched(tx: Session, limit: int) -> list[Undispatched]:
     return tx.many(
         Undispatched,
         """
-        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags, coalesce(order_key, path) AS order_key
+        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags, coalesce(order_key, path) AS order_key,
+               also_to
           FROM events
          WHERE NOT is_dispatched
          ORDER BY sequence
