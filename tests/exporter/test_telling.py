@@ -14,6 +14,7 @@ from exporter.snapshot import INTERVALS_TO_KEEP, Collector, Watch
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.dependencies import KMS_KEY_LAST_ROTATION, KMS_KEY_USABLE
 from scaivault.observability.catalogue.features import (
+    BACKGROUND_WORKERS,
     ROTATION_OLDEST_DUE_SECONDS,
     ROTATION_QUEUE_DEPTH,
     SECRETS,
@@ -44,6 +45,7 @@ LOOKS = {
         gauge(series, [((), 2.0)])
         for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS, SUBSCRIPTIONS_SUSPENDED)
     ],
+    "workers": lambda: [gauge(BACKGROUND_WORKERS, [(("live",), 2.0), (("missing",), 0.0)])],
     "rotation": lambda: [
         gauge(series, [((), 1.0)])
         for series in (

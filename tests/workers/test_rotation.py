@@ -139,10 +139,10 @@ class Interrupted:
     def __init__(self, journal, happens):
         self._journal, self._happens = journal, [happens]
 
-    def operation(self, *of_what):
+    def operation(self, *of_what, **how):
         if self._happens:
             self._happens.pop()()
-        return self._journal.operation(*of_what)
+        return self._journal.operation(*of_what, **how)
 
     def record(self, tx, entry):
         self._journal.record(tx, entry)

@@ -7,7 +7,7 @@ from scaivault.features.events.errors import DeliveryNotFound
 from scaivault.features.events.model.webhooks import Delivery, Statistics
 from scaivault.features.events.store import deliveries as queue
 from scaivault.features.events.store import lanes
-from scaivault.features.events.store import webhooks as store
+from scaivault.features.events.store import statistics as store
 from scaivault.kernel.caller import Caller
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
