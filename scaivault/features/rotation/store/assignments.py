@@ -47,12 +47,13 @@ class _Assigned:
     next_attempt_at: datetime | None
 
     def assignment(self) -> Assignment:
+        state = State(self.state)
         return Assignment(
             self.path,
             self.policy_id,
             self.policy_name,
             self.auto_generate,
-            State(self.state),
+            State.FAILING if self.attempts and state is State.SCHEDULED else state,
             self.due_at,
             self.rotated_at,
             self.grace_seconds,
