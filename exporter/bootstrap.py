@@ -51,10 +51,12 @@ class Exporter:
 
     def close(self) -> None:
         """Whoever hangs is left to the end of the process."""
+        self._log("info", "exporter_stopping")
         for watch in self._watches:
             watch.close()
         self._leadership.close()
         self._listener.close()
+        self._log("info", "exporter_stopped")
 
     def stuck(self) -> Sequence[str]:
         """The threads that make no progress, by name."""
@@ -95,7 +97,8 @@ def look_once(settings: ExporterSettings) -> tuple[bytes, Sequence[str]]:
 def _looks(settings: ExporterSettings, itself: Itself) -> Sequence[Collector]:
     reading: Callable[[], Reading] = partial(Reading, settings.database_url, itself.database.observe)
     redis = client(settings.redis_url, REDIS_SECONDS)
-    return collectors(Sources(reading, redis, key_service(settings.root_key, development=settings.development)))
+    kms = key_service(settings.root_key, development=settings.development)
+    return collectors(Sources(reading, redis, kms, settings.workers_expected))
 
 
 def _told(log: logs.EventLog, name: str, failure: Exception | None) -> None:

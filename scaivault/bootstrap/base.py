@@ -18,12 +18,13 @@ from scaivault.crypto.tokens import TokenHasher
 from scaivault.edge.context import Log
 from scaivault.edge.pages import Cursors
 from scaivault.features.audit.service import AuditJournal
+from scaivault.features.events.service.data_keys import webhook_data_keys
 from scaivault.features.events.service.outbox import EventOutbox
 from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import WebhookSecrets
 from scaivault.features.policies.service.guard import PolicyGuard
 from scaivault.features.rotation.service.schedule import Schedules
-from scaivault.features.secrets.service.data_keys import SecretDataKeys
+from scaivault.features.secrets.service.data_keys import secret_data_keys
 from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.features.secrets.service.writing import Writing
 from scaivault.kernel.calls import Listeners, OnCall
@@ -96,7 +97,6 @@ def base_of(settings: Settings, clock: Clock, kms: KeyService, listeners: Listen
         most_tenants=MOST_TENANT_KEYS,
         on_cache=partial(instruments.cache_request, "tenant_key"),
     )
-    webhook_secrets = WebhookSecrets(database, Envelope(ring))
     return Base(
         listeners=listeners,
         instruments=instruments,
@@ -108,10 +108,10 @@ def base_of(settings: Settings, clock: Clock, kms: KeyService, listeners: Listen
         epochs=epochs,
         kms=roots.active,
         ring=ring,
-        rotation=KeyRotation(keys, ring, roots, [SecretDataKeys(database), webhook_secrets], clock),
+        rotation=KeyRotation(keys, ring, roots, [secret_data_keys(database), webhook_data_keys(database)], clock),
         journal=journal,
         outbox=outbox,
-        webhook_secrets=webhook_secrets,
+        webhook_secrets=WebhookSecrets(database, Envelope(ring)),
         guard=PolicyGuard(
             database,
             journal,

@@ -9,8 +9,9 @@ from scaivault.bootstrap.base import REVISION, VERSION, Base
 from scaivault.crypto.envelope import Envelope
 from scaivault.crypto.probe import KeyProbe
 from scaivault.crypto.store import RotatingKeys
+from scaivault.edge.context import Log
 from scaivault.edge.detail import Detail, Facts, JobTimes, Seen
-from scaivault.edge.health import Check, Readiness
+from scaivault.edge.health import Check, Condition, Readiness
 from scaivault.edge.metrics import ClusterSeries
 from scaivault.edge.system import Build, SystemPages
 from scaivault.features.audit.service import has_next_month
@@ -36,7 +37,9 @@ SEEN_WITHIN = timedelta(seconds=30)  # six heartbeats
 def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> SystemPages:
     """The pages of a process that does `periodic` beside its work."""
     instruments = base.instruments
-    database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
+    database = DatabaseProbe(
+        settings.database_url.get_secret_value(), instruments.observe_db, base.database.ran_out_of_room
+    )
     redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis, base.listeners.redis)
     keys = KeyProbe(base.kms, Envelope(base.ring), base.ring.check_root)
     board = Blackboard(settings.redis_url.get_secret_value(), CLUSTER_SECONDS, instruments.observe_redis)
@@ -49,6 +52,7 @@ def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> S
             "encryption": Check(keys.check, deadline_seconds=1.0),
         },
         on_close=(database.close, redis.close, cluster.close),
+        on_change=partial(_tell, base.log),
     )
     facts = Facts(
         pool=lambda: (base.database.size, base.database.available),
@@ -96,6 +100,13 @@ def watch_of(base: Base, system: SystemPages) -> Periodic:
         ],
         base.job_failed,
     )
+
+
+def _tell(log: Log, name: str, condition: Condition, failure: Exception | None) -> None:
+    if condition is Condition.OK:
+        log("info", "dependency_back", dependency=name)
+    else:
+        log("warn", "dependency_lost", failure, dependency=name, condition=condition.value)
 
 
 def gauge_pool(base: Base) -> None:

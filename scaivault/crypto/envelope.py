@@ -1,6 +1,8 @@
 """Each version of a secret under a data key of its own, which the tenant's key wraps."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from scaivault.crypto import aead
 from scaivault.crypto.aead import Kind
@@ -8,6 +10,9 @@ from scaivault.crypto.errors import UnknownKeyVersion
 from scaivault.crypto.keyring import KeyRing
 from scaivault.crypto.keys import Key, TenantKeys
 from scaivault.kernel.plaintext import Plaintext
+from scaivault.storage.errors import ConstraintViolated
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,21 @@ class Envelope:
         data_key = _data_key(keys, wrapped_key, context)
         version = keys.active_version
         return aead.wrap(Kind.BY_TENANT_KEY, keys.by_version[version], version, data_key, context)
+
+    def with_keys(self, partner_id: str, tenant_id: str, key_constraint: str, use: Callable[[TenantKeys], T]) -> T:
+        """Seal or open, in a transaction at most; done again, once, if a rotation has overtaken the keys given.
+
+        What was sealed under a key that is gone violates `key_constraint`, of the table that it was to be put into.
+        """
+        try:
+            return use(self.keys_for(partner_id, tenant_id))
+        except UnknownKeyVersion:
+            pass
+        except ConstraintViolated as violated:
+            if violated.constraint != key_constraint:
+                raise
+        self.forget(tenant_id)
+        return use(self.keys_for(partner_id, tenant_id))
 
     def forget(self, tenant_id: str) -> None:
         """Read this tenant's keys afresh the next time, because they turned out to be too old."""

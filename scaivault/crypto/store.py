@@ -1,7 +1,6 @@
 """SQL of wrapped keys, for the key ring and for rotation. Nothing in these tables opens without the KMS."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,10 +11,12 @@ from scaivault.kernel.journal import Entry
 from scaivault.kernel.ports import Journal
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
-from scaivault.storage.errors import ConstraintViolated
+from scaivault.storage.errors import ConstraintViolated, refusing
 
 WRAPPING = "tenant_keys_wrapping_fkey"
-REFERENCES = ("secret_versions_key_fkey", WRAPPING)
+_RETIRED = {WRAPPING: RetiredKeyVersion}
+# A test compares them with the database.
+REFERENCES = ("secret_versions_key_fkey", "webhook_secrets_key_fkey", WRAPPING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class StoredKeys:
             )
 
     def add_tenant_key(self, tenant_id: str, key: WrappedKey) -> bool:
-        with _retired(), self._database.session() as session:
+        with refusing(_RETIRED), self._database.session() as session:
             return _add_tenant_key(session, tenant_id, key)
 
     def add_system_key(self, purpose: str, key: WrappedKey) -> bool:
@@ -147,7 +148,7 @@ class RotatingKeys(StoredKeys):
         return self.add_partner_key(partner_id, key)
 
     def add_next_tenant_key(self, tenant_id: str, key: WrappedKey, entry: Entry) -> bool:
-        with _retired(), self._database.transaction() as tx:
+        with refusing(_RETIRED), self._database.transaction() as tx:
             if not _add_tenant_key(tx, tenant_id, key):
                 return False
             self._journal.record(tx, entry)
@@ -193,7 +194,7 @@ class RotatingKeys(StoredKeys):
     def change_tenant_keys(
         self, changes: Sequence[tuple[TenantKey, WrappedKey]], entry_of: Callable[[str], Entry]
     ) -> int:
-        with _retired(), self._database.transaction() as tx:
+        with refusing(_RETIRED), self._database.transaction() as tx:
             changed = tx.many(
                 _Id,
                 """
@@ -334,17 +335,6 @@ class RotatingKeys(StoredKeys):
                 raise
             return False
         return True
-
-
-@contextmanager
-def _retired() -> Iterator[None]:
-    """The foreign key's refusal in our words."""
-    try:
-        yield
-    except ConstraintViolated as violated:
-        if violated.constraint == WRAPPING:
-            raise RetiredKeyVersion from violated
-        raise
 
 
 def _add_tenant_key(session: Session, tenant_id: str, key: WrappedKey) -> bool:

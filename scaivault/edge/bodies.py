@@ -152,7 +152,8 @@ def _field(fault: ErrorDetails, value: object) -> str:
     location, here, shown = fault["loc"], value, list[str]()
     for number, part in enumerate(location, start=1):
         is_missing = fault["type"] == "missing" and number == len(location)
-        if isinstance(here, Mapping) and part not in here and not is_missing:
+        is_sent = isinstance(part, int) or (isinstance(here, Mapping) and part in here)
+        if not is_sent and not is_missing:
             continue
         shown.append(str(part)[:100])
         here = _part_of(here, part)

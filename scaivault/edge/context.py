@@ -12,6 +12,7 @@ from scaivault.edge.dispatch import no_such_address
 from scaivault.edge.exchange import Exchange, current
 from scaivault.edge.origin import Origins
 from scaivault.kernel.errors import VaultError
+from scaivault.observability.failures import type_name
 
 UNMATCHED = "unmatched"
 TRACE_ID = "scaivault.trace_id"
@@ -75,6 +76,8 @@ class RequestContext:
             failure = no_such_address(request.path)
         exchange.error = failure.code if isinstance(failure, VaultError) else None
         response = problems.render(failure, exchange.origin.request_id)
+        if response.status_code >= _OURS:
+            exchange.cause = failure.__cause__ or failure
         if response.status_code == 500:  # noqa: PLR2004 - ours to mend, so worth a trace
             self._log("error", "request_failed", failure, **_fields(exchange))
         return response
@@ -114,6 +117,8 @@ def _fields(exchange: Exchange) -> dict[str, object]:
         fields["span_id"] = exchange.span_id
     if exchange.error:
         fields["error"] = exchange.error
+    if exchange.cause:
+        fields["error_type"] = type_name(exchange.cause)
     if exchange.waited_seconds:
         fields["waited_ms"] = round(exchange.waited_seconds * 1_000, 3)
     return fields

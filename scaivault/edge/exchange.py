@@ -17,6 +17,8 @@ class Exchange:
     caller: Caller | None = None
     status: int = 500
     error: str | None = None
+    cause: BaseException | None = None
+    """Of an answer that is our failure: what another system said, or did not say."""
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     waited_seconds: float = 0.0
     """For something to happen, with nothing to do: no part of how long the answer took us."""

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from scaivault.kernel.errors import Unavailable
 
@@ -41,12 +42,19 @@ class Finding:
     latency_ms: float | None
 
 
+class OnChange(Protocol):
+    """Hears when a component is lost, and of what its probe died, if it did; and when it is back."""
+
+    def __call__(self, name: str, condition: Condition, failure: Exception | None, /) -> None: ...
+
+
 @dataclass(slots=True)
 class _Watch:
     check: Check
     running: Future[float] | None = None
     asked_at: float = 0.0
     bad_in_a_row: int = 0
+    failure: Exception | None = None
     last: Finding = field(default_factory=lambda: Finding(Condition.OK, None))
 
 
@@ -62,6 +70,7 @@ class Readiness:
         self,
         checks: Mapping[str, Check],
         on_close: Sequence[Callable[[], None]] = (),
+        on_change: OnChange = lambda _name, _condition, _failure: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         # As if bad already, so that the first bad result counts.
@@ -69,6 +78,7 @@ class Readiness:
             name: _Watch(check, bad_in_a_row=BAD_RESULTS_BEFORE_NOT_READY) for name, check in checks.items()
         }
         self._on_close = on_close
+        self._on_change = on_change
         self._monotonic = monotonic
         self._turn = threading.Lock()
         self._workers = ThreadPoolExecutor(len(checks), thread_name_prefix="readiness")
@@ -90,8 +100,9 @@ class Readiness:
         if not self._turn.acquire(blocking=False):
             return
         try:
-            self._findings = self._round()
+            before, self._findings = self._findings, self._round()
             self._looked_at = self._monotonic()
+            self._tell_changes(before)
         finally:
             self._turn.release()
 
@@ -107,6 +118,12 @@ class Readiness:
                 watch.running, watch.asked_at = self._workers.submit(_timed, watch.check.probe), self._monotonic()
         return {name: self._settle(watch) for name, watch in self._watches.items()}
 
+    def _tell_changes(self, before: Mapping[str, Finding]) -> None:
+        for name, found in self._findings.items():
+            was_well = before[name].condition in {Condition.OK, Condition.STARTING}
+            if was_well is not (found.condition is Condition.OK):
+                self._on_change(name, found.condition, self._watches[name].failure)
+
     def _settle(self, watch: _Watch) -> Finding:
         finding = self._await(watch)
         if finding.condition is Condition.OK:
@@ -118,14 +135,17 @@ class Readiness:
     def _await(self, watch: _Watch) -> Finding:
         if watch.running is None:
             return Finding(Condition.ERROR, None)
+        watch.failure = None
         left = max(0.0, watch.asked_at + watch.check.deadline_seconds - self._monotonic())
         try:
             return Finding(Condition.OK, watch.running.result(timeout=left) * 1_000)
         except TooSlow:
             return Finding(Condition.TIMEOUT, None)
-        except Unavailable:
+        except Unavailable as failure:
+            watch.failure = failure
             return Finding(Condition.UNREACHABLE, None)
-        except Exception:  # noqa: BLE001 - whatever a probe dies of, the answer is a word of the vocabulary
+        except Exception as failure:  # noqa: BLE001 - whatever a probe dies of, the answer is a word of the vocabulary
+            watch.failure = failure
             return Finding(Condition.ERROR, None)
 
 

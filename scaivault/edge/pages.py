@@ -1,12 +1,15 @@
 """Collections in pieces. A cursor is a position, signed, and good for the query that it was given for only."""
 
 import json
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
+from scaivault.edge.messages import Page
 from scaivault.kernel.errors import InvalidCursor
 
 Position = tuple[str, ...]
+Item = TypeVar("Item")
 
 
 class Signer(Protocol):
@@ -15,6 +18,18 @@ class Signer(Protocol):
 
     def open(self, text: str, bound_to: bytes) -> bytes:
         """The payload, or InvalidCursor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece(Generic[Item]):
+    """Some of a collection, and what to ask for the rest with; None if that was all."""
+
+    items: Sequence[Item]
+    cursor: str | None
+
+    @property
+    def has_more(self) -> bool:
+        return self.cursor is not None
 
 
 class Cursors:
@@ -34,6 +49,19 @@ class Cursors:
         if not isinstance(position, list):
             raise InvalidCursor
         return tuple(str(part) for part in position)
+
+    def piece(
+        self,
+        asked: Page,
+        bound_to: tuple[str, ...],
+        found: Callable[[str | None, int], Sequence[Item]],
+        key: Callable[[Item], str],
+    ) -> Piece[Item]:
+        """A piece of what is listed in the order of `key`: `found` has so many after one, and is asked for one more."""
+        position = self.open(asked.cursor, bound_to)
+        items = found(None if position is None else position[0], asked.limit + 1)
+        shown = items[: asked.limit]
+        return Piece(shown, self.seal((key(shown[-1]),), bound_to) if len(items) > asked.limit else None)
 
 
 def _bytes(parts: tuple[str, ...]) -> bytes:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import LiteralString, Protocol, TypeVar
 
 from scaivault.kernel.caller import Caller, Permission, Principal, Scope
+from scaivault.kernel.errors import VaultError
 from scaivault.kernel.events import Event
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.limits import Level, RateCategory
@@ -73,10 +74,18 @@ class Reentry(Protocol):
 class Journal(Protocol[Tx]):
     """The audit trail. No answer may leave before its entry is durable."""
 
-    def operation(self, action: Action, caller: Caller, path: SecretPath | None = None) -> AbstractContextManager[Tx]:
+    def operation(
+        self,
+        action: Action,
+        caller: Caller,
+        path: SecretPath | None = None,
+        *,
+        refusals: Mapping[str, type[VaultError]] | None = None,
+    ) -> AbstractContextManager[Tx]:
         """A transaction for one operation, which records its own success in it.
 
-        If the state of its object refuses it (NotFound, Conflict), that is recorded alone, after the rollback.
+        If the state of its object refuses it (NotFound, Conflict), that is recorded alone, after the rollback. So is
+        what a constraint refuses that `refusals` has a word for.
         """
 
     def record(self, tx: Tx, entry: Entry) -> None:

@@ -8,7 +8,7 @@ MOST_CAUSES = 5
 
 def describe(failure: BaseException) -> dict[str, object]:
     """Its type and its causes', the database's or the system's code for it, and where it was."""
-    told: dict[str, object] = {"error_type": _type(failure), "frames": _frames(failure)}
+    told: dict[str, object] = {"error_type": type_name(failure), "frames": _frames(failure)}
     if causes := _causes(failure):
         told["caused_by"] = causes
     for name in ("sqlstate", "errno"):
@@ -18,7 +18,8 @@ def describe(failure: BaseException) -> dict[str, object]:
     return told
 
 
-def _type(failure: BaseException) -> str:
+def type_name(failure: BaseException) -> str:
+    """`psycopg.errors.DiskFull`; of the built-in ones the bare name."""
     kind = type(failure)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -27,7 +28,7 @@ def _causes(failure: BaseException) -> list[str]:
     causes: list[str] = []
     cause = failure.__cause__ or failure.__context__
     while cause is not None and len(causes) < MOST_CAUSES:
-        causes.append(_type(cause))
+        causes.append(type_name(cause))
         cause = cause.__cause__ or cause.__context__
     return causes
 

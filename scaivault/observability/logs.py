@@ -32,6 +32,7 @@ FIELDS = (
     "path_category",
     "status",
     "duration_ms",
+    "waited_ms",
     "error",
     "error_type",
     "job",
@@ -41,6 +42,8 @@ FIELDS = (
     "webhook_id",
     "trouble",
     "attempt",
+    "dependency",
+    "condition",
 )
 _KNOWN = frozenset(FIELDS)
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
@@ -79,6 +82,8 @@ def configure(
     # At debug these write whole requests and answers, and with them the keys that go to a KMS and come back.
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(max(LEVELS[level], logging.INFO))
+    # Of each attempt while PostgreSQL is away, dozens a second; readiness tells of it once (`dependency_lost`).
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     _find_out_less()
     _catch_strays()
 

@@ -258,7 +258,7 @@ CLOSED = tuple(each for each in OPERATIONS if not each.is_open)
 IN_TENANT = "/v1/t/<acting_tenant>"
 # Those that a test can just ask, with a token or without.
 ASKABLE = tuple(each for each in OPERATIONS if each.needs not in (SIGNED, PROVEN))
-# What the standing house is not furnished for, as it says with a 503: it has no directory to read (tests/http has).
+# What the standing house is not furnished for, as it says with a 409: it has no directory to read (tests/http has).
 UNSERVED = frozenset({"POST /v1/identity/sync"})
 SCOPED = tuple(each for each in OPERATIONS if each.scope)
 

@@ -80,13 +80,14 @@ ANSWERED = {
     "TooManyTrusts": (409, "too_many_trusts"),
     "TooManyWebhooks": (409, "too_many_webhooks"),
     "TrustExists": (409, "trust_exists"),
+    "SyncNotConfigured": (409, "sync_not_configured"),
     "RateLimited": (429, "rate_limited"),
+    "TestsAreBusy": (429, "rate_limited"),
+    "PreviewsAreBusy": (429, "rate_limited"),
     "Unavailable": (503, "service_unavailable"),
     "KeyServiceAway": (503, "service_unavailable"),
     "NoDocument": (503, "service_unavailable"),
     "NothingThere": (503, "service_unavailable"),
-    "TestsAreBusy": (503, "service_unavailable"),
-    "SyncNotConfigured": (503, "service_unavailable"),
 }
 # A bare internal_error on purpose: clients can do nothing about them.
 INTERNAL = {
@@ -445,6 +446,10 @@ def no_such_identity(scene):
     return scene.ada.get("/v1/identity/resolve/user/user:nobody")
 
 
+def no_directory(scene):
+    return scene.ada.post("/v1/identity/sync")
+
+
 def odd_role(scene):
     pat = scene.house.someone(f"user:{scene.room}", roles=[Role.PARTNER_ADMIN])
     return pat.put("/v1/identity/users/usr_there/roles", {"roles": ["root"]})
@@ -523,6 +528,7 @@ REACHED = [
     (409, "secret_policy_in_use", secret_policy_in_use),
     (409, "secret_policy_inactive", secret_policy_that_rests),
     (409, "no_secret_policy", nothing_to_make_it_by),
+    (409, "sync_not_configured", no_directory),
     (404, "rotation_policy_not_found", no_rotation_policy_there),
     (409, "rotation_policy_exists", rotation_policy_of_a_taken_name),
     (409, "too_many_rotation_policies", too_many_rotation_policies),

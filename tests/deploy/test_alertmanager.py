@@ -11,8 +11,8 @@ import requests
 import yaml
 
 from scaivault.dev import processes
-from tests.faults.test_dependencies import await_true
 from tests.ports import free_ports
+from tests.waiting import await_true
 from tools.monitoring import rules
 
 FILE = Path("prometheus-rules/alertmanager.yml")
@@ -139,6 +139,7 @@ def _silenced_among(names):
         "ScaiVaultKmsSlow": "ScaiVaultKmsKeyUnusable",
         "ScaiVaultRedisSlow": "ScaiVaultRedisUnavailable",
         "ScaiVaultWorkerStalled": "ScaiVaultWorkerDown",
+        "ScaiVaultWorkerMissing": "ScaiVaultWorkerDown",
         "ScaiVaultRotationQueueStuck": "ScaiVaultWorkerDown",
         "ScaiVaultWebhookQueueGrowing": "ScaiVaultWorkerDown",
     }

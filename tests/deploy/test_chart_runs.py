@@ -19,19 +19,16 @@ from cryptography.x509.oid import NameOID
 
 from scaivault.settings import process_environ
 from tests.deploy.charts import Rendered, example, merged
-from tests.deploy.image import CHECKOUT, SOON, built_image
+from tests.deploy.image import CHECKOUT, SOON
 from tests.deploy.kubelet import AS_ROOT, Pod, require_mounts
 from tests.issuer import ec_key
 from tests.kms import aws, hsm
 from tests.ports import free_ports
 
 
-@pytest.fixture(scope="module")
-def image():
+@pytest.fixture(scope="module", autouse=True)
+def mounts():
     require_mounts()
-    # Not below /tmp, which in a pod is a volume of its own.
-    with built_image("/var/tmp") as built:  # noqa: S108 - a new folder in it that has a name of its own
-        yield built
 
 
 def chart_with(name, **changes):

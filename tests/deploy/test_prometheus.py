@@ -9,9 +9,9 @@ import requests
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.series import Kind, Scope
 from tests.deploy.test_dev_supervisor import CHECKOUT, READY, Dev, free_ports_of_dev
-from tests.faults.test_dependencies import await_true
 from tests.prometheus import Prometheus
 from tests.receiver import Receiver
+from tests.waiting import await_true
 
 README = CHECKOUT / "README.md"
 HERE = [series for series in CATALOGUE if series.is_here]

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from tests.deploy.test_dev_supervisor import READY, Dev, free_ports_of_dev
-from tests.faults.test_dependencies import await_true
 from tests.receiver import Receiver
+from tests.waiting import await_true
 
 SECRET = "a secret of thirty-two bytes or so"
 

@@ -12,9 +12,9 @@ import yaml
 
 from scaivault.dev import processes
 from tests.drills.stack import CHECKOUT
-from tests.faults.test_dependencies import await_true
 from tests.ports import free_port
 from tests.prometheus import Prometheus
+from tests.waiting import await_true
 
 EXAMPLE = CHECKOUT / "prometheus-rules" / "prometheus.yml"
 IN_A_HURRY = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults.test_dependencies import await_true, free_port
+from tests.faults.test_dependencies import free_port
+from tests.waiting import await_true
 
 CHECKOUT = Path(__file__).parents[2]
 INTERVAL_SECONDS = 5

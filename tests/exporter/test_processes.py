@@ -14,7 +14,8 @@ from scaivault.dev import postgres
 from scaivault.storage import migrate
 from tests.exporter.furnishing import add_reads, add_secrets, add_tenants, run
 from tests.exporter.processes import CHECKOUT, INTERVAL_SECONDS, Exporter, cluster
-from tests.faults.test_dependencies import Postgres, Redis, await_true, frozen
+from tests.faults.test_dependencies import Postgres, Redis, frozen
+from tests.waiting import await_true
 
 WITHIN_SECONDS = INTERVAL_SECONDS + 3  # a busy machine is slower than its timers
 PASSWORD = "as-the-page-says"

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,18 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from scaivault.crypto.kms.local import write_key_file
 from tests.house import PLENTY
 from tests.ports import free_port
+from tests.waiting import await_true
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 30
 WORKERS, THREADS = 2, 4
-
-
-def await_true(check, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
-    return found
 
 
 def ask(port, path, **headers):
@@ -62,6 +54,7 @@ class Vault:
             "METRICS_DIR": str(folder / "metrics"),
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
+            "DRAIN_SECONDS": "0",
             "SHUTDOWN_SECONDS": "5",
             **PLENTY,
             "TMPDIR": str(self.temporary),

@@ -31,6 +31,7 @@ from scaivault.settings import Settings
 from scaivault.storage import migrate
 from tests.house import PLENTY
 from tests.ports import free_port
+from tests.waiting import await_true
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 40
@@ -40,14 +41,6 @@ TENANT, NEW_TENANT = "tnt_load", "tnt_new"
 PLANTED = "hunter2-planted"
 # Nothing here cuts the power: what a process wrote stays written, if only it waits until it has.
 SETTINGS = {"fsync": "off", "synchronous_commit": "on", "full_page_writes": "off", "max_connections": "50"}
-
-
-def await_true(check, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)
-    return found
 
 
 def family_of(pid):
@@ -177,6 +170,7 @@ class Vault:
             "METRICS_DIR": str(folder / f"metrics-{self.port}"),
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
+            "DRAIN_SECONDS": "0",
             "SHUTDOWN_SECONDS": "1",
             **PLENTY,
             **environ,

@@ -23,13 +23,13 @@ from tests.faults.test_dependencies import (
     TENANT,
     Deed,
     Stage,
-    await_true,
     check_books,
     family_of,
     frozen,
     no_surprises,
     send,
 )
+from tests.waiting import await_true
 
 CROWD = 24
 GO_ROUND = 3
@@ -47,7 +47,7 @@ def start(stage):
     made = []
 
     def make(**environ):
-        vault = stage.open(**{"WEB_THREADS": "8", "SHUTDOWN_SECONDS": "20", "DRAIN_SECONDS": "0", **environ})
+        vault = stage.open(**{"WEB_THREADS": "8", "SHUTDOWN_SECONDS": "20", **environ})
         made.append(vault)
         vault.await_ready()
         return vault

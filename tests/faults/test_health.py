@@ -10,7 +10,8 @@ from scaivault.bootstrap.api import build
 from scaivault.kernel.clock import SystemClock
 from scaivault.settings import Settings
 from scaivault.workers.heartbeat import change_seen
-from tests.faults.test_dependencies import Stage, await_true, free_port, frozen
+from tests.faults.test_dependencies import Stage, free_port, frozen
+from tests.waiting import await_true
 
 IN_TIME_SECONDS = 3  # where a second is allowed: two cores carry all of this, and one that hangs takes minutes
 DETAILED = "/v1/health/detailed"

@@ -18,20 +18,13 @@ from scaivault.kernel.caller import Role
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.settings import process_environ
 from tests.house import OTHER_TENANT, TENANT, furnish, opened, partner_admin
+from tests.waiting import await_true
 
 SECRETS = 12_000
 KILLS = 5
 PATIENCE_SECONDS = 60
 PARTNER = "ptn_test"
 BODY = Plaintext(b'{"key":"value"}')
-
-
-def await_true(check, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.002)
-    return found
 
 
 def environ(settings):
@@ -183,7 +176,7 @@ def kill_somewhere(installation, *arguments, begun, longest, **more):
     """Start the command and kill it at some instant after `begun` says that it has."""
     process = installation.start(*arguments, **more)
     try:
-        await_true(lambda: begun() or process.poll() is not None)
+        await_true(lambda: begun() or process.poll() is not None, every=0.002)
         time.sleep(random.uniform(0, longest))
     finally:
         os.kill(process.pid, signal.SIGKILL)

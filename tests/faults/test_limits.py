@@ -10,16 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from scaivault.storage.redis import CALL_SECONDS
-from tests.faults.test_dependencies import (
-    CLIENTS,
-    NEW_TENANT,
-    TENANT,
-    WORKERS,
-    Stage,
-    await_true,
-    frozen,
-    no_surprises,
-)
+from tests.faults.test_dependencies import CLIENTS, NEW_TENANT, TENANT, WORKERS, Stage, frozen, no_surprises
+from tests.waiting import await_true
 
 WHOAMI = "/v1/auth/whoami"
 LIMIT = 40

@@ -10,7 +10,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.faults.metrics_vault import PATIENCE_SECONDS, WORKERS, ask, await_true
+from tests.faults.metrics_vault import PATIENCE_SECONDS, WORKERS, ask
+from tests.waiting import await_true
 
 CLIENTS = 4
 SHELVES = 5  # files of a slot: counters, histograms, live gauges by sum and by least, and the slot itself

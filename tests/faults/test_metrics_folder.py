@@ -3,7 +3,8 @@
 import json
 import resource
 
-from tests.faults.metrics_vault import WORKERS, ask, await_true
+from tests.faults.metrics_vault import WORKERS, ask
+from tests.waiting import await_true
 
 # A slot fits, and nothing larger. For a file, a limit of the process is what a full disk is.
 LITTLE_BYTES = 16_384

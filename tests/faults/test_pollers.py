@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from tests.faults.test_dependencies import TENANT, Stage, await_true, no_surprises
+from tests.faults.test_dependencies import TENANT, Stage, no_surprises
 from tests.ports import free_port
+from tests.waiting import await_true
 
 POLLERS, THREADS = 100, 4
 ANSWER_SECONDS = 150
@@ -41,7 +42,7 @@ def stage(tmp_path_factory):
 
 @pytest.fixture
 def vault(stage):
-    made = stage.open(WEB_CONCURRENCY="1", WEB_THREADS=str(THREADS), DATABASE_POOL_SIZE="4", DRAIN_SECONDS="0")
+    made = stage.open(WEB_CONCURRENCY="1", WEB_THREADS=str(THREADS), DATABASE_POOL_SIZE="4")
     made.await_ready()
     yield made
     made.stop()

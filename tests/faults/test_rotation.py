@@ -11,9 +11,10 @@ import time
 import psycopg
 import pytest
 
-from tests.faults.test_key_rotation import await_true, environ
+from tests.faults.test_key_rotation import environ
 from tests.house import furnish, opened
 from tests.security.wire import free_ports
+from tests.waiting import await_true
 
 SECRETS = 400
 KILLS = 6

@@ -13,9 +13,10 @@ import pytest
 
 from scaivault.observability.traces.tracing import FLUSH_SECONDS, QUEUE_SPANS
 from tests.contract.standing import standing
-from tests.faults.test_dependencies import await_true, free_port
+from tests.faults.test_dependencies import free_port
 from tests.otlp import collecting
 from tests.security.wire import serving
+from tests.waiting import await_true
 
 __all__ = ["standing"]
 

@@ -415,7 +415,7 @@ class TestWhoMay:
         with opened(database_url, redis_url, tmp_path) as house:
             ada, _ = furnish(house)
             refused = ada.post(SYNC)
-            assert error(refused) == (503, "service_unavailable")
+            assert error(refused) == (409, "sync_not_configured")
             assert "SCAIKEY_CLIENT_ID" in refused.json["error"]["message"]
             assert ada.get(HISTORY).json == {"syncs": [], "total": 0}
 

@@ -8,12 +8,11 @@ import bcrypt
 import pytest
 
 from scaivault.features.audit.service import AuditJournal
-from scaivault.features.generators.errors import SecretPolicyInactive, SecretPolicyNotFound
+from scaivault.features.generators.errors import PreviewsAreBusy, SecretPolicyInactive, SecretPolicyNotFound
 from scaivault.features.generators.routes.messages import PreviewBody
 from scaivault.features.generators.service.generation import GenerationService, generated
 from scaivault.features.generators.service.policies import SecretPolicyService
 from scaivault.kernel.caller import Role, Scope
-from scaivault.kernel.errors import Unavailable
 from tests.house import TENANT
 from tests.storage.audit_house import caller
 
@@ -343,7 +342,7 @@ class TestCostlyPreviews:
             first = pool.submit(service.preview_of, who, fields_of(HASHED))
             try:
                 assert slow.begun.wait(30)
-                with pytest.raises(Unavailable):
+                with pytest.raises(PreviewsAreBusy):
                     service.preview_of(who, fields_of(HASHED))
                 assert json.loads(service.preview_of(who, fields_of(PASSWORD)).reveal())["user"] == "app"
             finally:

@@ -20,6 +20,7 @@ from scaivault.storage import database as storage
 from scaivault.storage.standing import MIGRATIONS
 from scaivault.workers.heartbeat import Heartbeat
 from tests.house import OTHER_TENANT, TENANT, Voice, furnish, opened
+from tests.waiting import await_true
 
 HEALTH, READY, DETAILED, METRICS = "/v1/health", "/v1/health/ready", "/v1/health/detailed", "/v1/metrics"
 COMPONENTS = ["database", "redis", "encryption"]
@@ -132,11 +133,29 @@ class TestReadiness:
             *("status", "not_ready", "checks", "errors", "ok", "error", *COMPONENTS, *VOCABULARY)
         }
 
-    def test_it_is_ready_again_when_all_is_back(self, ailing, tmp_path):
+    def test_it_is_ready_again_when_all_is_back(self, ailing, tmp_path, caplog):
+        """And its log says since when it was not, of what, and until when."""
+        caplog.set_level("INFO")
         with ailing("encryption") as sick:
             await_true(lambda: sick.client.get(READY).status_code == 503)
             (tmp_path / "away").rename(tmp_path / "kms.key")
             await_true(lambda: sick.client.get(READY).status_code == 200)
+        told = [
+            (line.getMessage(), line.dependency, getattr(line, "condition", None), bool(line.exc_info))
+            for line in caplog.records
+            if line.getMessage().startswith("dependency_")
+        ]
+        assert told == [
+            ("dependency_lost", "encryption", "unreachable", True),
+            ("dependency_back", "encryption", None, False),
+        ]
+
+    def test_the_line_of_a_failed_request_says_what_failed_it(self, ailing, caplog):
+        caplog.set_level("INFO")
+        with ailing("database") as sick:
+            assert sick.voice("skt_" + "A" * 43).get("/v1/auth/whoami").status_code == 503
+        [line] = [line for line in caplog.records if line.getMessage() == "request"]
+        assert (line.error, line.error_type) == ("service_unavailable", "psycopg.OperationalError")
 
     def test_one_that_is_about_to_end_says_so_and_asks_nobody(self, database_url, redis_url, tmp_path):
         with opened(database_url, redis_url, tmp_path) as leaving:
@@ -159,12 +178,6 @@ class TestReadiness:
 
     def test_the_answer_is_not_to_be_kept(self, nobody):
         assert nobody.get(READY).headers["Cache-Control"] == "no-store"
-
-
-def await_true(check, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not come true"
 
 
 def test_one_connection_to_the_database_is_enough(database_url, redis_url, tmp_path, monkeypatch):
@@ -229,7 +242,7 @@ class TestDetail:
         assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0, "rotations": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
-        assert detail["jobs"].keys() == {"access_notes", "metrics", "audit_months"}
+        assert detail["jobs"].keys() == {"access_notes", "metrics"}
         assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
         assert detail["workers"]["status"] == "ok"
 

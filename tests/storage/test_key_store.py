@@ -11,7 +11,7 @@ import pytest
 from scaivault.crypto.chain import WrappedKey
 from scaivault.crypto.errors import RetiredKeyVersion
 from scaivault.crypto.rotation import KeyRotation, Level, PartnerKey, SystemKey, TenantKey
-from scaivault.crypto.store import RotatingKeys
+from scaivault.crypto.store import REFERENCES, RotatingKeys
 from scaivault.features.audit.service import AuditJournal
 from scaivault.kernel.clock import SystemClock
 from scaivault.storage import epochs
@@ -227,6 +227,11 @@ class TestTables:
         place.run("UPDATE tenant_keys SET created_at = now() - interval '2 days' WHERE tenant_id = 'tnt_2'")
         store.add_next_tenant_key("tnt_2", by_partner(2), entry_of("tnt_2"))
         assert store.list_tenants(AFTER_ALL - timedelta(days=2), "", 9) == ["tnt_2"]
+
+    def test_whatever_is_under_a_key_is_a_reason_to_keep_it(self, place):
+        keys = "confrelid IN ('partner_keys'::regclass, 'tenant_keys'::regclass)"
+        found = place.run(f"SELECT conname FROM pg_constraint WHERE contype = 'f' AND {keys}")
+        assert sorted(name for (name,) in found) == sorted(REFERENCES)
 
     def test_who_is_writing_under_a_key_is_waited_for_before_it_is_removed(self, place, store):
         store.add_next_tenant_key("tnt_1", by_partner(2), entry_of("tnt_1"))

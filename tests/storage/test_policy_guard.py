@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -42,6 +43,7 @@ from scaivault.kernel.journal import Action
 from scaivault.kernel.paths import parse_path
 from scaivault.storage.database import Database
 from scaivault.storage.epochs import Epochs
+from scaivault.storage.errors import refusing
 from tests.fakes import NobodyListens
 
 TENANT = "tnt_a"
@@ -70,8 +72,10 @@ class RecordingJournal:
     entries: list = field(default_factory=list)
     is_down: bool = False
 
-    def operation(self, _action, _caller, _path=None):
-        return self.database.transaction()
+    @contextmanager
+    def operation(self, _action, _caller, _path=None, *, refusals=None):
+        with refusing(refusals or {}), self.database.transaction() as tx:
+            yield tx
 
     def record(self, _tx, entry):
         self._keep(entry)

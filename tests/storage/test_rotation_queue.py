@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from scaivault.features.rotation.stats import collect, find_queue
-from scaivault.features.rotation.store import assignments, history, schedules
+from scaivault.features.rotation.store import assignments, history, queue
 from scaivault.storage.database import Database
 
 TENANT, OTHER = "tnt_a", "tnt_b"
@@ -87,13 +87,13 @@ def now(connection):
 
 
 def test_who_has_something_due_is_read_off_an_index(connection, explained):
-    schedules.list_due_tenants(explained, now(connection))
+    queue.list_due_tenants(explained, now(connection))
     assert "secret_rotations_wake_idx" in explained.plan
     assert "Seq Scan" not in explained.plan
 
 
 def test_a_tenants_due_secrets_are_read_off_an_index_in_their_order(connection, explained):
-    schedules.claim_due(explained, TENANT, now(connection), 25)
+    queue.claim_due(explained, TENANT, now(connection), 25)
     assert "Index Scan using secret_rotations_tenant_wake_idx on secret_rotations under" in explained.plan
     assert "Seq Scan on secret_rotations" not in explained.plan
     assert "Seq Scan on secrets" not in explained.plan
@@ -164,8 +164,8 @@ def test_what_one_has_claimed_no_other_gets(connection, database):
     add(connection, "due/", 30, "-1 minute")
     instant = now(connection)
     with database.transaction() as first, database.transaction() as second:
-        mine = {secret.path for secret in schedules.claim_due(first, TENANT, instant, 20)}
-        theirs = {secret.path for secret in schedules.claim_due(second, TENANT, instant, 20)}
+        mine = {secret.path for secret in queue.claim_due(first, TENANT, instant, 20)}
+        theirs = {secret.path for secret in queue.claim_due(second, TENANT, instant, 20)}
     assert (len(mine), len(theirs), mine & theirs) == (20, 10, set())
 
 
@@ -173,6 +173,6 @@ def test_tenants_are_told_apart(connection, database):
     add(connection, "due/", 3, "-1 minute")
     add(connection, "due/", 2, "-1 minute", OTHER)
     with database.transaction() as tx:
-        assert sorted(schedules.list_due_tenants(tx, now(connection))) == [TENANT, OTHER]
-        assert len(schedules.claim_due(tx, OTHER, now(connection), 20)) == 2
+        assert sorted(queue.list_due_tenants(tx, now(connection))) == [TENANT, OTHER]
+        assert len(queue.claim_due(tx, OTHER, now(connection), 20)) == 2
         assert assignments.find_assignment(tx, OTHER, "due/3") is None

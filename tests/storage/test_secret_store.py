@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from scaivault.crypto.data_keys import WrappedKey
 from scaivault.features.secrets import store
 from scaivault.features.secrets.model import Filters, Range, SealedVersion, Secret, SecretType, Version
 from scaivault.features.secrets.service.access import AccessNotes
@@ -98,7 +99,7 @@ CALLS = {
     store.remove_tags: lambda call: call(PATH),
     store.count_versions_before: lambda call: call(2),
     store.claim_versions_before: lambda call: call(2, ("", 0), 10),
-    store.change_wrapped_keys: lambda call: call([store.WrappedVersion(PATH, 1, b"another")]),
+    store.change_wrapped_keys: lambda call: call([WrappedKey(PATH, 1, b"another")]),
     store.list_secrets: lambda call: call(Filters(include_deleted=True), EVERYWHERE, "", NOW, 10),
     store.change_last_accessed: lambda call: None,  # below: it is about many tenants at once
 }

@@ -7,6 +7,7 @@ from concurrent.futures import CancelledError
 import pytest
 
 from scaivault.gunicorn_threads import LendingThreads
+from tests.waiting import await_true
 
 PATIENCE_SECONDS = 60
 
@@ -40,15 +41,6 @@ class Tally:
         yield
         with self._turn:
             self.now -= 1
-
-
-def await_true(check):
-    pause = threading.Event()
-    for _ in range(6_000):
-        if check():
-            return
-        pause.wait(0.01)
-    raise AssertionError(check)
 
 
 def request_threads():

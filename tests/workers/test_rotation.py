@@ -139,10 +139,10 @@ class Interrupted:
     def __init__(self, journal, happens):
         self._journal, self._happens = journal, [happens]
 
-    def operation(self, *of_what):
+    def operation(self, *of_what, **how):
         if self._happens:
             self._happens.pop()()
-        return self._journal.operation(*of_what)
+        return self._journal.operation(*of_what, **how)
 
     def record(self, tx, entry):
         self._journal.record(tx, entry)
@@ -435,6 +435,10 @@ class TestPolicies:
         assert [each["status"] for each in site.history(one)] == ["failed"]
         [due] = site.voice.get("/v1/rotation/due").json["secrets"]
         assert due["state"] == "failing"
+        site.voice.patch(f"{POLICIES}/{one}", {"interval": "60d"})
+        [ahead] = site.voice.get(f"{POLICIES}/{one}/secrets").json["secrets"]
+        assert (ahead["state"], ahead["attempts"]) == ("scheduled", 0)
+        site.voice.patch(f"{POLICIES}/{one}", {"interval": "30d"})
         site.voice.patch(f"/v1/secret-policies/{maker}", {"is_active": True})
         site.work()
         assert [each["status"] for each in site.history(one)] == ["success", "failed"]

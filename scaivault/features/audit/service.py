@@ -11,12 +11,13 @@ from typing import LiteralString, TypeVar
 from scaivault.features.audit import store
 from scaivault.features.audit.model import Filters, Position, Slice, Summary, Trail
 from scaivault.kernel.caller import Caller, Principal, Scope
-from scaivault.kernel.errors import Conflict, NotFound
+from scaivault.kernel.errors import Conflict, NotFound, VaultError
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry, Extra
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Guard
 from scaivault.storage.database import Database, Session
+from scaivault.storage.errors import refusing
 
 Row = TypeVar("Row")
 
@@ -46,13 +47,21 @@ class AuditJournal:
         self.last_append_seconds: float | None = None
 
     @contextmanager
-    def operation(self, action: Action, caller: Caller, path: SecretPath | None = None) -> Iterator[Session]:
+    def operation(
+        self,
+        action: Action,
+        caller: Caller,
+        path: SecretPath | None = None,
+        *,
+        refusals: Mapping[str, type[VaultError]] | None = None,
+    ) -> Iterator[Session]:
         """A transaction for one operation, which records its own success in it.
 
-        If the state of its object refuses it, that is an entry of its own: it happened, and changed nothing.
+        If the state of its object refuses it, by a constraint or before, that is an entry of its own: it happened, and
+        changed nothing.
         """
         try:
-            with self._database.transaction() as tx:
+            with refusing(refusals or {}), self._database.transaction() as tx:
                 yield tx
         except (NotFound, Conflict) as refusal:
             self.record_alone(Entry.of(action, caller, path, success=False, reason=refusal.code))
@@ -188,11 +197,6 @@ class AuditService:
         with self._database.session() as session:
             return _summary(session, caller.tenant_id, filters, end, MOST_SUMMARISED)
 
-    def make_months_ahead(self) -> int:
-        """See to it that the tables of this month and the next six exist; how many were made."""
-        with self._database.session() as session:
-            return store.add_months(session, self._clock.now().date(), 1 + MONTHS_AHEAD)
-
     def _trail(self, caller: Caller, filters: Filters, subject: Filters, after: Position | None, limit: int) -> Trail:
         self._guard.require_scope(caller, Scope.AUDIT_READ)
         now = self._clock.now()
@@ -202,6 +206,12 @@ class AuditService:
                 _slice(session, caller.tenant_id, filters, after, limit),
                 _summary(session, caller.tenant_id, recent, now, MOST_SUMMARISED_OF_A_TRAIL),
             )
+
+
+def make_months_ahead(database: Database, clock: Clock) -> int:
+    """See to it that the tables of this month and the next six exist; how many were made."""
+    with database.session() as session:
+        return store.add_months(session, clock.now().date(), 1 + MONTHS_AHEAD)
 
 
 def has_next_month(database: Database) -> bool:

@@ -3,10 +3,10 @@
 NotFound ── IdentityNotFound
 InvalidRequest ── InvalidRole
 Forbidden ── RoleBeyondGrantor
-Unavailable ── SyncNotConfigured
+Conflict ── SyncNotConfigured
 """
 
-from scaivault.kernel.errors import Forbidden, InvalidRequest, NotFound, Unavailable
+from scaivault.kernel.errors import Conflict, Forbidden, InvalidRequest, NotFound
 
 
 class IdentityNotFound(NotFound):
@@ -29,8 +29,10 @@ class EventRefused(Exception):
     """An event that is genuine and can not be taken. Its text is ours, and answers the sender."""
 
 
-class SyncNotConfigured(Unavailable):
+class SyncNotConfigured(Conflict):
     """This vault reads no directory: SCAIKEY_URL, SCAIKEY_CLIENT_ID and SCAIKEY_CLIENT_SECRET are not all set."""
+
+    code = "sync_not_configured"
 
 
 class SyncFailed(Exception):

@@ -1,6 +1,6 @@
 """This feature's words for failure."""
 
-from scaivault.kernel.errors import Conflict, InvalidRequest, NotFound, RateLimited, Unavailable
+from scaivault.kernel.errors import Conflict, InvalidRequest, NotFound, RateLimited
 
 
 class WebhookNotFound(NotFound):
@@ -33,7 +33,7 @@ class TooManyWebhooks(Conflict):
     code = "too_many_webhooks"
 
 
-class TestsAreBusy(Unavailable):
+class TestsAreBusy(RateLimited):
     """Other webhooks are being tried out; try again shortly."""
 
 

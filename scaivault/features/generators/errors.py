@@ -2,9 +2,10 @@
 
 NotFound ── SecretPolicyNotFound
 Conflict ── SecretPolicyExists, SecretPolicyInactive, SecretPolicyInUse, TooManySecretPolicies, RevisionConflict
+RateLimited ── PreviewsAreBusy
 """
 
-from scaivault.kernel.errors import Conflict, NotFound
+from scaivault.kernel.errors import Conflict, NotFound, RateLimited
 
 
 class SecretPolicyNotFound(NotFound):
@@ -35,6 +36,10 @@ class TooManySecretPolicies(Conflict):
     """The tenant has as many secret policies as it may have; delete one."""
 
     code = "too_many_secret_policies"
+
+
+class PreviewsAreBusy(RateLimited):
+    """Another preview with costly keys or hashes is being made; try again shortly."""
 
 
 class RevisionConflict(Conflict):

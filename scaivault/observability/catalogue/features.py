@@ -3,6 +3,7 @@
 from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import (
     ACTIONS,
+    ATTENDANCE,
     CAP,
     JOBS,
     MOST_CERTIFICATES,
@@ -145,6 +146,15 @@ SECRETS_ROTATION_FAILING = Series(
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
+BACKGROUND_WORKERS = Series(
+    "scaivault_background_workers",
+    Kind.GAUGE,
+    "Workers by their heartbeats: live, seen within 30 s; missing, fewer than WORKERS_EXPECTED, or, where that is not "
+    "set, gone within a day without ending as they should, and nobody has started in their place.",
+    {"state": ATTENDANCE},
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
 WORKER_JOBS = Series(
     "scaivault_worker_jobs_total",
     Kind.COUNTER,
@@ -181,6 +191,7 @@ _HERE = (
     ROTATION_OLDEST_DUE_SECONDS,
     SECRETS_ROTATION_OVERDUE,
     SECRETS_ROTATION_FAILING,
+    BACKGROUND_WORKERS,
     WORKER_JOBS,
     WORKER_LAST_SUCCESS,
 )

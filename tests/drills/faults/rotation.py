@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 from tests.drills.stack import forwarding
-from tests.faults.test_dependencies import await_true
+from tests.waiting import await_true
 
 INTERVAL = "10s"  # no policy's is shorter
 GENERATED = [{"name": "password", "generator": "random", "config": {"length": 24}}]

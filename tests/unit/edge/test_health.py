@@ -52,7 +52,10 @@ class Room:
         self.probes = {name: Probe() for name in names}
         self.closed = []
         checks = {name: Check(probe, deadline_seconds) for name, probe in self.probes.items()}
-        self.readiness = Readiness(checks, [lambda: self.closed.append("closed")], self.clock)
+        self.changes = []
+        self.readiness = Readiness(
+            checks, [lambda: self.closed.append("closed")], lambda *change: self.changes.append(change), self.clock
+        )
 
     def look(self):
         """What is reported once the last answer is too old, one word a component."""
@@ -181,6 +184,20 @@ class TestTolerance:
         assert [here.look()["database"] for _ in range(3)] == ["ok", "unreachable", "unreachable"]
         here.probes["database"].failure = None
         assert [here.look()["database"] for _ in range(2)] == ["ok", "ok"]
+
+    def test_what_is_lost_and_what_is_back_is_told_once(self, room):
+        here = room("database", "redis")
+        probe, away = here.probes["redis"], Unavailable()
+        for failure in (None, away, away, away, None, None):
+            probe.failure = failure
+            here.look()
+        assert here.changes == [("redis", Condition.UNREACHABLE, away), ("redis", Condition.OK, None)]
+
+    def test_what_a_fresh_process_does_not_find_is_told(self, room):
+        here = room("database")
+        here.probes["database"].failure = trouble = ValueError()
+        here.look()
+        assert here.changes == [("database", Condition.ERROR, trouble)]
 
     def test_after_recovery_one_bad_answer_is_forgiven_again(self, room):
         here = room("database")

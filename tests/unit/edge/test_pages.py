@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from scaivault.crypto.cursors import MOST_CHARACTERS, CursorSigner
 from scaivault.crypto.keys import Key
+from scaivault.edge.messages import Page
 from scaivault.edge.pages import Cursors
 from scaivault.kernel.errors import InvalidCursor, Unavailable
 
@@ -35,6 +36,19 @@ def test_and_from_no_other(position, query, other):
 def test_queries_are_told_apart_by_their_parts(query, other):
     with pytest.raises(InvalidCursor):
         CURSORS.open(CURSORS.seal(("x",), query), other)
+
+
+@given(st.lists(texts, unique=True).map(sorted), st.integers(1, 5))
+def test_pieces_make_up_the_whole(keys, limit):
+    def found(after, most):
+        return [key for key in keys if after is None or key > after][:most]
+
+    pieces = [CURSORS.piece(Page(limit=limit), ("all",), found, str)]
+    while pieces[-1].has_more:
+        assert len(pieces[-1].items) == limit
+        pieces.append(CURSORS.piece(Page(limit=limit, cursor=pieces[-1].cursor), ("all",), found, str))
+    assert [key for piece in pieces for key in piece.items] == keys
+    assert len(pieces) == max(1, -(-len(keys) // limit))
 
 
 @pytest.mark.parametrize("name", ["x" * 512, "ü" * 200, "🔑" * 200, "\U0010ffff" * 200, '"\\' * 256])

@@ -150,7 +150,7 @@ LEAKS = {
     "a mapping as the message": lambda: theirs({"data": PLANTED}),
     "the stack": lambda: logging.getLogger("other").info("x", stack_info=True),
     "their exception": lambda: log_exception(logging.getLogger("gunicorn.error")),
-    "an exception as argument": lambda: theirs("%r: %s", "p", OSError(PLANTED), logger="psycopg.pool"),
+    "an exception as argument": lambda: theirs("%r: %s", "p", OSError(PLANTED), logger="elsewhere.pool"),
     "their argument": lambda: theirs("retrying %s", PLANTED),
     "their mapping": lambda: theirs("retrying %(url)s", {"url": PLANTED}),
     "their object": lambda: theirs("using %s", Carrier(), logger="gunicorn.error"),
@@ -196,12 +196,19 @@ def test_an_exception_is_its_types_its_places_and_its_codes(stream):
 def test_gunicorn_says_what_it_has_to_say(stream):
     logging.getLogger("gunicorn.error").info("Listening at: %s (%s)", "http://127.0.0.1:8443", 7)
     logging.getLogger("gunicorn.error").info("Handling signal: %s", "term")
-    logging.getLogger("psycopg.pool").warning("error connecting in %r: %s", "pool-1", OSError(111, PLANTED))
+    logging.getLogger("elsewhere.pool").warning("error connecting in %r: %s", "pool-1", OSError(111, PLANTED))
     assert [line["event"] for line in lines(stream)] == [
         "Listening at: http://127.0.0.1:8443 (7)",
         "Handling signal: term",
         "error connecting in '…': ConnectionRefusedError",
     ]
+
+
+def test_the_pool_tells_what_is_wrong_with_it_and_not_each_attempt_to_reach_a_server_that_is_away(stream):
+    pool = logging.getLogger("psycopg.pool")
+    pool.warning("error connecting in %r: %s", "pool-1", OSError(111, "Connection refused"))
+    pool.error("error closing")
+    assert [line["event"] for line in lines(stream)] == ["error closing"]
 
 
 def test_gunicorns_logger_takes_our_form(stream):

@@ -155,6 +155,7 @@ DUTIES = (
         queries=(
             Query(f"time() - max by ({DUTY}) (scaivault_worker_last_success_timestamp_seconds)", f"{{{{{DUTY}}}}}"),
         ),
+        width=6,
         steps=((LINES.duty_silent_seconds, Color.RED),),
         alerts=("ScaiVaultWorkerStalled", "ScaiVaultWorkerDown"),
     ),
@@ -167,6 +168,7 @@ DUTIES = (
         normal="What there is to do.",
         act="Zero while a queue grows: no worker runs, see Workers' duties.",
         queries=(Query(rate('scaivault_worker_jobs_total{status="success"}', DUTY), f"{{{{{DUTY}}}}}"),),
+        width=6,
         is_stacked=True,
     ),
     Panel(
@@ -178,8 +180,23 @@ DUTIES = (
         normal="Zero; some while a dependency is away.",
         act="The worker's log says why. Dashboard Dependencies says whether it is PostgreSQL or the key service.",
         queries=(Query(rate('scaivault_worker_jobs_total{status="failed"}', DUTY), f"{{{{{DUTY}}}}}"),),
+        width=6,
         steps=((0.01, Color.RED),),
         alerts=("ScaiVaultWorkerStalled",),
+    ),
+    Panel(
+        17,
+        "Workers",
+        Kind.LINES,
+        "short",
+        shows="Workers by their heartbeats: live, seen within 30 s; missing, fewer than WORKERS_EXPECTED, or gone "
+        "within a day without a word and not replaced.",
+        normal="As many live as you run, none missing. A rollout has one more for a while.",
+        act="Missing: is a pod pending or restarted (`kubectl get pods`)? Was it ended on purpose? Then the runbook.",
+        queries=(Query(fact("scaivault_background_workers", "state"), "{{state}}"),),
+        width=6,
+        shades={"live": Color.GREEN, "missing": Color.RED},
+        alerts=("ScaiVaultWorkerMissing",),
     ),
 )
 EXPORTER = (

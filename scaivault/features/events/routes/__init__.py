@@ -1,5 +1,7 @@
 """`/v1/webhooks`: addresses that are told what happens."""
 
+from functools import partial
+
 from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.features.events.errors import (
@@ -39,11 +41,9 @@ class WebhookRoutes:
 
     def list(self, caller: Caller, query: ListQuery) -> WebhookPage:
         bound_to = ("webhooks", caller.tenant_id)
-        after = self._cursors.open(query.cursor, bound_to)
-        found = self._webhooks.list(caller, None if after is None else after[0], query.limit + 1)
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return WebhookPage(webhooks=[WebhookReply.of(each) for each in shown], cursor=cursor, has_more=has_more)
+        piece = self._cursors.piece(query, bound_to, partial(self._webhooks.list, caller), lambda each: each.id)
+        webhooks = [WebhookReply.of(each) for each in piece.items]
+        return WebhookPage(webhooks=webhooks, cursor=piece.cursor, has_more=piece.has_more)
 
     def create(self, caller: Caller, body: WebhookBody) -> Answer:
         return _answer(self._webhooks.create(caller, body.to_model(), plaintext(body.secret)), 201)
@@ -73,13 +73,10 @@ class WebhookRoutes:
     def deliveries(self, caller: Caller, webhook_id: str, query: DeliveriesQuery) -> DeliveryPage:
         status = None if query.status is None else query.status.value
         bound_to = ("deliveries", caller.tenant_id, webhook_id, status or "")
-        after = self._cursors.open(query.cursor, bound_to)
-        found = self._webhooks.deliveries(
-            caller, webhook_id, status, None if after is None else after[0], query.limit + 1
-        )
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return DeliveryPage(deliveries=[DeliveryReply.of(each) for each in shown], cursor=cursor, has_more=has_more)
+        found = partial(self._webhooks.deliveries, caller, webhook_id, status)
+        piece = self._cursors.piece(query, bound_to, found, lambda each: each.id)
+        deliveries = [DeliveryReply.of(each) for each in piece.items]
+        return DeliveryPage(deliveries=deliveries, cursor=piece.cursor, has_more=piece.has_more)
 
     def redeliver(self, caller: Caller, webhook_id: str, delivery_id: str) -> DeliveryReply:
         return DeliveryReply.of(self._webhooks.redeliver(caller, webhook_id, delivery_id))

@@ -1,5 +1,7 @@
 """`/v1/subscriptions`: listening for what happens to paths."""
 
+from functools import partial
+
 from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.features.events.errors import (
@@ -37,13 +39,9 @@ class SubscriptionRoutes:
 
     def list(self, caller: Caller, query: SubscriptionsQuery) -> SubscriptionPage:
         bound_to = ("subscriptions", caller.tenant_id)
-        after = self._cursors.open(query.cursor, bound_to)
-        found = self._subscriptions.list(caller, None if after is None else after[0], query.limit + 1)
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return SubscriptionPage(
-            subscriptions=[SubscriptionReply.of(each) for each in shown], cursor=cursor, has_more=has_more
-        )
+        piece = self._cursors.piece(query, bound_to, partial(self._subscriptions.list, caller), lambda each: each.id)
+        subscriptions = [SubscriptionReply.of(each) for each in piece.items]
+        return SubscriptionPage(subscriptions=subscriptions, cursor=piece.cursor, has_more=piece.has_more)
 
     def create(self, caller: Caller, body: SubscriptionBody) -> Answer:
         return _answer(self._subscriptions.create(caller, body.to_model(), body.secret()), 201)

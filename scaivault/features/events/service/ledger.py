@@ -18,7 +18,7 @@ from scaivault.features.events.model.webhooks import (
 )
 from scaivault.features.events.service.addresses import host_of
 from scaivault.features.events.store import deliveries as queue
-from scaivault.features.events.store import lanes
+from scaivault.features.events.store import lanes, statistics
 from scaivault.features.events.store import webhooks as store
 from scaivault.features.events.store.lanes import Lane
 from scaivault.kernel.caller import Caller, Origin, Principal
@@ -129,7 +129,9 @@ def _add_statistics(tx: Session, lane: Lane, noted: Sequence[_Noted], now: datet
         succeeded = sum(outcome.is_success for outcome in outcomes)
         hour = now.replace(minute=0, second=0, microsecond=0)
         milliseconds = sum(outcome.duration_ms for outcome in outcomes)
-        queue.add_to_hour(tx, lane.tenant_id, lane.webhook_id, hour, succeeded, len(outcomes) - succeeded, milliseconds)
+        statistics.add_to_hour(
+            tx, lane.tenant_id, lane.webhook_id, hour, succeeded, len(outcomes) - succeeded, milliseconds
+        )
 
 
 def _entry(lane: Lane, delivery: DueDelivery, outcome: Outcome, step: Step, now: datetime) -> Entry:

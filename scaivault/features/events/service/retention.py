@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from scaivault.features.events.model.webhooks import KEPT
-from scaivault.features.events.store import outbox, webhooks
+from scaivault.features.events.store import outbox, secrets, statistics
 from scaivault.kernel.ports import Clock
 from scaivault.storage.database import Database
 
@@ -24,6 +24,6 @@ class Retention:
         with self._database.session() as session:
             removed = outbox.remove_events_before(session, now - KEPT, BATCH)
             if removed == 0:
-                webhooks.remove_hours_before(session, now - HOURS_KEPT)
-                webhooks.remove_expired_secrets(session, now)
+                statistics.remove_hours_before(session, now - HOURS_KEPT)
+                secrets.remove_expired_secrets(session, now)
         return removed

@@ -22,7 +22,7 @@ from scaivault.features.events.model.webhooks import (
 from scaivault.features.events.service.addresses import Addresses, host_of
 from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacement
 from scaivault.features.events.store import deliveries as queue
-from scaivault.features.events.store import lanes
+from scaivault.features.events.store import lanes, statistics
 from scaivault.features.events.store import webhooks as store
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ids import new_id
@@ -103,9 +103,9 @@ class WebhookService:
         now = self._clock.now()
         with self._database.session() as session:
             webhook = self._find(session, caller, webhook_id, now)
-            statistics = store.find_statistics(session, caller.tenant_id, webhook_id, now - STATISTICS_WINDOW)
+            lately = statistics.find_statistics(session, caller.tenant_id, webhook_id, now - STATISTICS_WINDOW)
             last = queue.find_last_attempted(session, caller.tenant_id, webhook_id)
-        return Detail(webhook, statistics, last)
+        return Detail(webhook, lately, last)
 
     def change(
         self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, *, expected: int | None

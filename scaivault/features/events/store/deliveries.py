@@ -147,27 +147,6 @@ def change_left_behind(tx: Session, tenant_id: str, webhook_id: str, now: dateti
     )
 
 
-def add_to_hour(
-    tx: Session, tenant_id: str, webhook_id: str, hour: datetime, succeeded: int, failed: int, milliseconds: float
-) -> None:
-    tx.run(
-        """
-        INSERT INTO webhook_hours (tenant_id, webhook_id, hour, succeeded, failed, milliseconds)
-        VALUES (%(tenant_id)s, %(webhook_id)s, %(hour)s, %(succeeded)s, %(failed)s, %(milliseconds)s)
-            ON CONFLICT ON CONSTRAINT webhook_hours_pkey DO UPDATE
-           SET succeeded = webhook_hours.succeeded + excluded.succeeded,
-               failed = webhook_hours.failed + excluded.failed,
-               milliseconds = webhook_hours.milliseconds + excluded.milliseconds
-        """,
-        tenant_id=tenant_id,
-        webhook_id=webhook_id,
-        hour=hour,
-        succeeded=succeeded,
-        failed=failed,
-        milliseconds=milliseconds,
-    )
-
-
 def list_deliveries(
     session: Session, tenant_id: str, webhook_id: str, status: str | None, after: str | None, limit: int
 ) -> list[Delivery]:

@@ -1,13 +1,13 @@
 """Administering secret policies, and trying them out. A change and its audit row are one transaction."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from threading import BoundedSemaphore
 
 from scaivault.features.generators import store
 from scaivault.features.generators.errors import (
+    PreviewsAreBusy,
     RevisionConflict,
     SecretPolicyExists,
     SecretPolicyInUse,
@@ -25,13 +25,12 @@ from scaivault.features.generators.model.policies import (
 )
 from scaivault.features.generators.service.generation import Generate, generated
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import Conflict, Unavailable
+from scaivault.kernel.errors import Conflict
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage.database import Database, Session
-from scaivault.storage.errors import ConstraintViolated
 
 # By the constraint that says so; those of what refers to a secret policy are of migration 0016.
 _REFUSALS: Mapping[str, type[Conflict]] = {
@@ -83,7 +82,7 @@ class SecretPolicyService:
             created_at=now,
             updated_at=now,
         )
-        with self._changing(caller, Action.SECRET_POLICY_CREATE) as tx:
+        with self._journal.operation(Action.SECRET_POLICY_CREATE, caller, refusals=_REFUSALS) as tx:
             # Two at once may both pass here: the limit bounds what one tenant costs, to the row it need not be exact.
             if store.count_policies(tx, caller.tenant_id) >= MAX_SECRET_POLICIES:
                 raise TooManySecretPolicies(limit=MAX_SECRET_POLICIES)
@@ -114,7 +113,7 @@ class SecretPolicyService:
     def change(self, caller: Caller, policy_id: str, changes: Changes, *, expected: int | None) -> SecretPolicy:
         """Some of it anew; RevisionConflict unless the policy is at revision `expected`, if given."""
         self._require_administration(caller)
-        with self._changing(caller, Action.SECRET_POLICY_UPDATE) as tx:
+        with self._journal.operation(Action.SECRET_POLICY_UPDATE, caller, refusals=_REFUSALS) as tx:
             policy = _changed(self._claim(tx, caller, policy_id, expected), changes, self._clock.now())
             store.change_policy(tx, caller.tenant_id, policy)
             entry = _entry(Action.SECRET_POLICY_UPDATE, caller, policy, changes.named())
@@ -125,20 +124,20 @@ class SecretPolicyService:
     def delete(self, caller: Caller, policy_id: str, *, expected: int | None) -> None:
         """Remove it. Values that it has made stay what they are. SecretPolicyInUse."""
         self._require_administration(caller)
-        with self._changing(caller, Action.SECRET_POLICY_DELETE) as tx:
+        with self._journal.operation(Action.SECRET_POLICY_DELETE, caller, refusals=_REFUSALS) as tx:
             policy = self._claim(tx, caller, policy_id, expected)
             store.remove_policy(tx, caller.tenant_id, policy_id)
             self._journal.record(tx, _entry(Action.SECRET_POLICY_DELETE, caller, policy))
 
     def preview(self, caller: Caller, policy_id: str) -> Plaintext:
-        """Values such as the policy would make, active or not, which nobody keeps. Unavailable: see `preview_of`."""
+        """Values such as the policy would make, active or not, which nobody keeps. PreviewsAreBusy."""
         self._require_administration(caller)
         with self._journal.operation(Action.SECRET_POLICY_PREVIEW, caller) as tx:
             policy = _there(store.find_policy(tx, caller.tenant_id, check_id(policy_id)))
         return self._try_out(caller, policy.fields, _entry(Action.SECRET_POLICY_PREVIEW, caller, policy))
 
     def preview_of(self, caller: Caller, fields: Sequence[AnyField]) -> Plaintext:
-        """Values for fields that belong to no policy yet. Unavailable if another costly preview is being made here."""
+        """Values for fields that belong to no policy yet. PreviewsAreBusy if another costly one is being made here."""
         self._require_administration(caller)
         return self._try_out(caller, fields, Entry.of(Action.SECRET_POLICY_PREVIEW, caller, field_count=len(fields)))
 
@@ -148,8 +147,8 @@ class SecretPolicyService:
             self._journal.record_alone(entry)
             return self._generate(fields, self._clock.now())
         if not self._turn.acquire(blocking=False):
-            self._journal.record_alone(Entry.of(entry.action, caller, success=False, reason=Unavailable.code))
-            raise Unavailable("Another preview with costly keys or hashes is being made; try again shortly.")
+            self._journal.record_alone(Entry.of(entry.action, caller, success=False, reason=PreviewsAreBusy.code))
+            raise PreviewsAreBusy
         try:
             self._journal.record_alone(entry)
             return self._generate(fields, self._clock.now())
@@ -159,19 +158,6 @@ class SecretPolicyService:
     def _require_administration(self, caller: Caller) -> None:
         self._guard.require_scope(caller, Scope.POLICIES_WRITE)
         self._guard.require_tenant_admin(caller)
-
-    @contextmanager
-    def _changing(self, caller: Caller, action: Action) -> Iterator[Session]:
-        """One transaction, in which a taken name is a refusal, and so is removing what something refers to."""
-        try:
-            with self._journal.operation(action, caller) as tx:
-                yield tx
-        except ConstraintViolated as refusal:
-            if refusal.constraint not in _REFUSALS:
-                raise
-            kind = _REFUSALS[refusal.constraint]
-            self._journal.record_alone(Entry.of(action, caller, success=False, reason=kind.code))
-            raise kind from refusal
 
     def _claim(self, tx: Session, caller: Caller, policy_id: str, expected: int | None) -> SecretPolicy:
         policy = _there(store.claim_policy(tx, caller.tenant_id, check_id(policy_id)))

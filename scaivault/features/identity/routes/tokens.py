@@ -1,5 +1,6 @@
 """Who am I, and my tokens."""
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field, RootModel, model_validator
@@ -125,12 +126,8 @@ class TokenRoutes:
 
     def list(self, caller: Caller, query: Page) -> TokenPage:
         bound_to = ("tokens", caller.tenant_id, caller.identity_id)
-        after = self._cursors.open(query.cursor, bound_to)
-        found = self._tokens.list(caller, after[0] if after else None, query.limit + 1)
-        shown = found[: query.limit]
-        has_more = len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return TokenPage(tokens=[_token(token) for token in shown], cursor=cursor, has_more=has_more)
+        piece = self._cursors.piece(query, bound_to, partial(self._tokens.list, caller), lambda token: token.id)
+        return TokenPage(tokens=[_token(token) for token in piece.items], cursor=piece.cursor, has_more=piece.has_more)
 
     def revoke(self, caller: Caller, token_id: str) -> Answer:
         self._tokens.revoke(caller, token_id)

@@ -1,5 +1,6 @@
 """`/v1/auth/trusts` and `/v1/auth/exchange`: workloads that sign in with tokens of their own."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -116,12 +117,8 @@ class TrustRoutes:
 
     def list(self, caller: Caller, query: Page) -> TrustPage:
         bound_to = ("trusts", caller.tenant_id)
-        after = self._cursors.open(query.cursor, bound_to)
-        found = self._trusts.list(caller, after[0] if after else None, query.limit + 1)
-        shown = found[: query.limit]
-        has_more = len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return TrustPage(trusts=[_trust(trust) for trust in shown], cursor=cursor, has_more=has_more)
+        piece = self._cursors.piece(query, bound_to, partial(self._trusts.list, caller), lambda trust: trust.id)
+        return TrustPage(trusts=[_trust(trust) for trust in piece.items], cursor=piece.cursor, has_more=piece.has_more)
 
     def show(self, caller: Caller, trust_id: str) -> TrustReply:
         return _trust(self._trusts.show(caller, trust_id))

@@ -1,8 +1,7 @@
 """Whose tokens a tenant takes in exchange for its own, as its administrators say."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -23,7 +22,6 @@ from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
-from scaivault.storage.errors import ConstraintViolated
 
 LEAST_PARTS_OF_SUBJECT, LEAST_PARTS = 3, 1
 _CHECKED_OTHERWISE = frozenset({"iss", "aud", "exp", "nbf", "iat"})
@@ -94,7 +92,8 @@ class TrustService:
             created_by=caller.identity_id,
             created_at=self._clock.now(),
         )
-        with self._creating(caller) as tx:
+        refusals = {store.TRUST_NAME_TAKEN: TrustExists}
+        with self._journal.operation(Action.TRUST_CREATE, caller, refusals=refusals) as tx:
             if is_beyond_tenants(store.find_home(tx, caller.tenant_id, order.identity_id)):
                 raise InvalidTrust("No trust can speak for an administrator of more than a tenant.")
             counts = store.count_trusts(tx, caller.tenant_id, order.issuer, order.jwks_url)
@@ -143,19 +142,6 @@ class TrustService:
                 pass  # once more, for what was being made with one of those
             self._journal.record(tx, Entry.of(Action.TRUST_DELETE, caller, trust_id=trust_id))
             epochs.move(tx, caller.tenant_id)
-
-    @contextmanager
-    def _creating(self, caller: Caller) -> Iterator[Session]:
-        """The transaction of a new trust, in which a taken name is a refusal."""
-        try:
-            with self._journal.operation(Action.TRUST_CREATE, caller) as tx:
-                yield tx
-        except ConstraintViolated as refusal:
-            if refusal.constraint != store.TRUST_NAME_TAKEN:
-                raise
-            entry = Entry.of(Action.TRUST_CREATE, caller, success=False, reason=TrustExists.code)
-            self._journal.record_alone(entry)
-            raise TrustExists from refusal
 
     def _require_administration(self, caller: Caller) -> None:
         self._guard.require_scope(caller, Scope.IDENTITY_ADMIN)

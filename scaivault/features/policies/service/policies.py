@@ -45,9 +45,8 @@ from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Guard, Journal, Outbox
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
-from scaivault.storage.errors import ConstraintViolated
 
-_MEANINGS: dict[str, type[VaultError]] = {
+_REFUSALS: dict[str, type[VaultError]] = {
     policies.NAME_TAKEN: PolicyExists,
     bindings.SUBJECT_BOUND: BindingExists,
 }
@@ -222,17 +221,10 @@ class PolicyService:
     @contextmanager
     def _changing(self, caller: Caller, action: Action) -> Iterator[Session]:
         """One transaction at whose commit every process forgets what it knew of this tenant's policies."""
-        try:
-            with self._journal.operation(action, caller) as tx:
-                yield tx
-                # Last, because all tenants' changes queue here until they are committed.
-                epochs.move(tx, caller.tenant_id)
-        except ConstraintViolated as refusal:
-            if refusal.constraint not in _MEANINGS:
-                raise
-            meaning = _MEANINGS[refusal.constraint]
-            self._journal.record_alone(Entry.of(action, caller, success=False, reason=meaning.code))
-            raise meaning from refusal
+        with self._journal.operation(action, caller, refusals=_REFUSALS) as tx:
+            yield tx
+            # Last, because all tenants' changes queue here until they are committed.
+            epochs.move(tx, caller.tenant_id)
 
     def _claim(self, tx: Session, caller: Caller, policy_id: str, expected: int | None) -> Policy:
         policy = policies.claim_policy(tx, caller.tenant_id, check_policy_id(policy_id))

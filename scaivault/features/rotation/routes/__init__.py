@@ -1,5 +1,16 @@
 """`/v1/rotation`, and a secret's own `:rotate`."""
 
-from scaivault.features.rotation.routes.table import RotationRoutes, routes
+from scaivault.edge.pages import Cursors
+from scaivault.edge.routes import Routes
+from scaivault.features.rotation.routes.policies import policy_table
+from scaivault.features.rotation.routes.rotations import rotation_table
+from scaivault.features.rotation.service.policies import RotationPolicyService
+from scaivault.features.rotation.service.rotations import RotationService
 
-__all__ = ["RotationRoutes", "routes"]
+
+def routes(policies: RotationPolicyService, rotations: RotationService, cursors: Cursors) -> Routes:
+    return Routes(
+        "rotation",
+        "rotation",
+        (*policy_table(policies, cursors), *rotation_table(policies, rotations, cursors)),
+    )

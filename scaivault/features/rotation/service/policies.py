@@ -1,7 +1,6 @@
 """Administering rotation policies, and what is under them. A change and its audit row are one transaction."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 from scaivault.features.events.errors import WebhookNotFound
@@ -25,7 +24,8 @@ from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage.database import Database, Session
-from scaivault.storage.errors import ConstraintViolated
+
+_REFUSALS = {store.NAME_TAKEN: RotationPolicyExists}
 
 
 class RotationPolicyService:
@@ -55,7 +55,7 @@ class RotationPolicyService:
         """A new policy. RotationPolicyExists, SecretPolicyNotFound, WebhookNotFound, TooManyRotationPolicies."""
         self._require_administration(caller)
         policy = _drafted(draft, self._clock.now())
-        with self._changing(caller, Action.ROTATION_POLICY_CREATE) as tx:
+        with self._journal.operation(Action.ROTATION_POLICY_CREATE, caller, refusals=_REFUSALS) as tx:
             if store.count_policies(tx, caller.tenant_id) >= MOST_POLICIES:
                 raise TooManyRotationPolicies(limit=MOST_POLICIES)
             self._check_named(tx, caller, policy.secret_policy_id, policy.webhook_ids)
@@ -75,7 +75,7 @@ class RotationPolicyService:
         What is there already is no change, and leaves neither a revision nor a row.
         """
         self._require_administration(caller)
-        with self._changing(caller, Action.ROTATION_POLICY_UPDATE) as tx:
+        with self._journal.operation(Action.ROTATION_POLICY_UPDATE, caller, refusals=_REFUSALS) as tx:
             before = self._claim(tx, caller, policy_id, expected)
             policy = changes.of(before, self._clock.now())
             self._check_named(tx, caller, changes.secret_policy_id, changes.webhook_ids or ())
@@ -89,7 +89,7 @@ class RotationPolicyService:
     def delete(self, caller: Caller, policy_id: str, *, expected: int | None) -> None:
         """Remove it. Its secrets stay what they are, and nothing renews them any more."""
         self._require_administration(caller)
-        with self._changing(caller, Action.ROTATION_POLICY_DELETE) as tx:
+        with self._journal.operation(Action.ROTATION_POLICY_DELETE, caller) as tx:
             policy = self._claim(tx, caller, policy_id, expected)
             store.change_removed(tx, caller.tenant_id, policy_id, self._clock.now())
             self._journal.record(tx, _entry(Action.ROTATION_POLICY_DELETE, caller, policy))
@@ -122,7 +122,7 @@ class RotationPolicyService:
             raise AssignmentNotFound
         self._secrets.put_under(caller, path, Options(rotation_policy_id=None), Action.ROTATION_UNASSIGN)
 
-    def list_secrets(self, caller: Caller, policy_id: str, *, after: str | None, limit: int) -> Sequence[Assignment]:
+    def list_secrets(self, caller: Caller, policy_id: str, after: str | None, limit: int) -> Sequence[Assignment]:
         """What is under the policy and not in the trash, by path: all of it, as administrators see what is due."""
         self._require_administration(caller)
         with self._database.session() as session:
@@ -140,7 +140,7 @@ class RotationPolicyService:
                 session, caller.tenant_id, policy_id, None if status is None else status.value, before, limit
             )
 
-    def list(self, caller: Caller, *, active_only: bool, after: str | None, limit: int) -> list[Policy]:
+    def list(self, caller: Caller, after: str | None, limit: int, *, active_only: bool) -> list[Policy]:
         """Policies by name."""
         self._require_administration(caller)
         with self._database.session() as session:
@@ -166,18 +166,6 @@ class RotationPolicyService:
         if expected not in {None, policy.revision}:
             raise RevisionConflict(current_revision=policy.revision)
         return policy
-
-    @contextmanager
-    def _changing(self, caller: Caller, action: Action) -> Iterator[Session]:
-        """One transaction, in which a taken name is a refusal."""
-        try:
-            with self._journal.operation(action, caller) as tx:
-                yield tx
-        except ConstraintViolated as refusal:
-            if refusal.constraint != store.NAME_TAKEN:
-                raise
-            self._journal.record_alone(Entry.of(action, caller, success=False, reason=RotationPolicyExists.code))
-            raise RotationPolicyExists from refusal
 
 
 def _there(policy: Policy | None) -> Policy:

@@ -13,7 +13,7 @@ from scaivault.features.generators.service.generation import GenerationService
 from scaivault.features.rotation.errors import NoSecretPolicy, reason_of
 from scaivault.features.rotation.model import Deed, Item, Scheduled, Status, Step, after_failure, next_step
 from scaivault.features.rotation.service import telling
-from scaivault.features.rotation.store import history, schedules
+from scaivault.features.rotation.store import history, queue, schedules
 from scaivault.features.secrets.model import Secret
 from scaivault.features.secrets.service.renewing import RenewalService
 from scaivault.kernel.caller import Caller, Origin, Principal
@@ -105,13 +105,13 @@ class RotationScheduler:
 
     def _due_tenants(self) -> Sequence[str]:
         with self._database.session() as session:
-            return schedules.list_due_tenants(session, self._clock.now())
+            return queue.list_due_tenants(session, self._clock.now())
 
     def _take(self, tenant_id: str) -> tuple[int, list[Scheduled]]:
         """Do what needs nothing but a word, and take what is to be rotated under a lease."""
         now = self._clock.now()
         with self._database.transaction() as tx:
-            secrets = schedules.claim_due(tx, tenant_id, now, BATCH)
+            secrets = queue.claim_due(tx, tenant_id, now, BATCH)
             steps = [(secret, next_step(secret.schedule, secret.terms, now)) for secret in secrets]
             for secret, step in steps:
                 self._tell(tx, secret, step, now)
@@ -188,7 +188,7 @@ class RotationScheduler:
         if not before:
             return []
         now = self._clock.now()
-        found = schedules.claim_schedules(tx, taken[0].tenant_id, list(before))
+        found = queue.claim_schedules(tx, taken[0].tenant_id, list(before))
         return [each for each in found if _is_still_due(each, before[each.path], now)]
 
     def _fail(self, secret: Scheduled, reason: str) -> None:
@@ -238,7 +238,7 @@ class RotationScheduler:
             grace_period_ends=None,
         )
         history.add_item(tx, secret.tenant_id, item)
-        schedules.change_history_ids(tx, secret.tenant_id, [secret.path], [item.id])
+        queue.change_history_ids(tx, secret.tenant_id, [secret.path], [item.id])
 
 
 def _is_still_due(found: Scheduled, taken: Scheduled, now: datetime) -> bool:

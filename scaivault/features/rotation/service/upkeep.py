@@ -3,7 +3,7 @@
 from typing import Final
 
 from scaivault.features.rotation.model import KEPT
-from scaivault.features.rotation.store import assignments, history, policies, schedules
+from scaivault.features.rotation.store import assignments, history, policies, revisions, schedules
 from scaivault.kernel.ports import Clock
 from scaivault.storage.database import Database
 
@@ -59,14 +59,14 @@ class Upkeep:
             if policy is None:
                 return 0
             revision = policy.schedule_revision
-            stale = schedules.claim_stale(tx, tenant_id, policy_id, revision, BATCH)
+            stale = revisions.claim_stale(tx, tenant_id, policy_id, revision, BATCH)
             if stale:
                 after = [each.schedule().under(policy.terms, now) for each in stale]
-                schedules.change_revisions(tx, tenant_id, [each.path for each in stale], after, revision)
+                schedules.change_schedules(tx, tenant_id, [each.path for each in stale], after, revision)
                 history.remove_awaited(
                     tx, tenant_id, [each.path for each, then in zip(stale, after, strict=True) if then.is_ahead(now)]
                 )
-            is_done = not schedules.has_stale(tx, tenant_id, policy_id, revision)
+            is_done = not revisions.has_stale(tx, tenant_id, policy_id, revision)
         if is_done:
             with self._database.session() as session:
                 policies.change_settled(session, tenant_id, policy_id, revision)

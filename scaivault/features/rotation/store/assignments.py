@@ -19,6 +19,7 @@ _ASSIGNED: Final = """
             ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
           LEFT JOIN rotation_history AS failed
             ON failed.tenant_id = under.tenant_id AND failed.id = under.history_id AND failed.status = 'failed'
+           AND under.failures > 0
 """
 
 

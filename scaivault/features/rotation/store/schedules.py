@@ -1,87 +1,24 @@
-"""The table `secret_rotations`: when each secret is due, and whoever works it off takes it from here."""
+"""The table `secret_rotations`: by which policy a secret is renewed, and when it is due."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from scaivault.features.rotation.model import Policy, Schedule, Scheduled, State, Terms
+from scaivault.features.rotation.model import Policy, Schedule
 from scaivault.features.rotation.store.policies import PolicyRow
 from scaivault.kernel.renewal import Renewal
 from scaivault.storage.database import Session
 
 # By which a secret's values are made: what is said of this one comes before what is said of many.
 SECRET_POLICY: Final = "coalesce(secrets.secret_policy_id, policies.secret_policy_id)"  # noqa: S105 - SQL
+
 _END_VERSIONS: Final = """
         UPDATE secret_versions
            SET readable_until = %(until)s
          WHERE tenant_id = %(tenant_id)s AND path = %(path)s AND version < %(new_version)s
            AND (readable_until IS NULL OR readable_until > %(until)s)
 """
-_SCHEDULED: Final = f"""
-        SELECT tenants.partner_id, under.tenant_id, under.path, secrets.secret_type, secrets.metadata,
-               secrets.current_version,
-               {SECRET_POLICY} AS secret_policy_id,
-               under.policy_id, policies.name AS policy_name, policies.interval_seconds, policies.grace_seconds,
-               policies.warn_seconds, policies.auto_generate,
-               policies.is_active AND policies.removed_at IS NULL AS is_active, under.counts_from, under.state,
-               under.due_at, under.wake_at, under.failures, under.history_id,
-               under.schedule_revision <= policies.schedule_revision AS is_of_one_piece
-          FROM secret_rotations AS under
-          JOIN rotation_policies AS policies
-            ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
-          JOIN secrets ON secrets.tenant_id = under.tenant_id AND secrets.path = under.path
-          JOIN tenants ON tenants.id = under.tenant_id
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    partner_id: str
-    tenant_id: str
-    path: str
-    secret_type: str
-    metadata: Mapping[str, object]
-    current_version: int
-    secret_policy_id: str | None
-    policy_id: str
-    policy_name: str
-    interval_seconds: int
-    grace_seconds: int
-    warn_seconds: Sequence[int]
-    auto_generate: bool
-    is_active: bool
-    counts_from: datetime
-    state: str
-    due_at: datetime | None
-    wake_at: datetime | None
-    failures: int
-    history_id: str | None
-    is_of_one_piece: bool
-    """False where a policy was read before a change that its secret's schedule was locked after."""
-
-    def scheduled(self) -> Scheduled:
-        return Scheduled(
-            partner_id=self.partner_id,
-            tenant_id=self.tenant_id,
-            path=self.path,
-            secret_type=self.secret_type,
-            metadata=self.metadata,
-            current_version=self.current_version,
-            secret_policy_id=self.secret_policy_id,
-            policy_id=self.policy_id,
-            policy_name=self.policy_name,
-            terms=Terms.of_seconds(
-                self.interval_seconds, self.grace_seconds, self.warn_seconds, self.auto_generate, self.is_active
-            ),
-            schedule=Schedule(self.counts_from, State(self.state), self.due_at, self.wake_at, self.failures),
-            history_id=self.history_id,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Tenant:
-    tenant_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,67 +41,23 @@ class _OpenRow(PolicyRow):
     history_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """A secret that is scheduled by an older revision of its policy."""
-
-    path: str
-    counts_from: datetime
-    state: str
-    due_at: datetime | None
-    wake_at: datetime | None
-    failures: int
-
-    def schedule(self) -> Schedule:
-        return Schedule(self.counts_from, State(self.state), self.due_at, self.wake_at, self.failures)
-
-
-def list_due_tenants(session: Session, now: datetime) -> list[str]:
-    """Who has something due. Walks what is due, in the index alone, and nothing else."""
-    rows = session.many(
-        _Tenant,
+def add_schedule(tx: Session, tenant_id: str, path: str, policy: Policy, schedule: Schedule) -> None:
+    tx.run(
         """
-        SELECT DISTINCT tenant_id
-          FROM secret_rotations
-         WHERE wake_at <= %(now)s AND NOT is_deleted
-        """,
-        now=now,
-    )
-    return [row.tenant_id for row in rows]
-
-
-def claim_due(tx: Session, tenant_id: str, now: datetime, limit: int) -> list[Scheduled]:
-    """The tenant's secrets that are to be looked at, what is due longest first, locked; none that others hold."""
-    rows = tx.many(
-        _Row,
-        f"""
-        {_SCHEDULED}
-         WHERE under.tenant_id = %(tenant_id)s AND under.wake_at <= %(now)s AND NOT under.is_deleted
-         ORDER BY under.wake_at
-         LIMIT %(limit)s
-           FOR NO KEY UPDATE OF under SKIP LOCKED
+        INSERT INTO secret_rotations
+               (tenant_id, path, policy_id, schedule_revision, counts_from, state, due_at, wake_at)
+        VALUES (%(tenant_id)s, %(path)s, %(policy_id)s, %(schedule_revision)s, %(counts_from)s, %(state)s, %(due_at)s,
+                %(wake_at)s)
         """,
         tenant_id=tenant_id,
-        now=now,
-        limit=limit,
+        path=path,
+        policy_id=policy.id,
+        schedule_revision=policy.schedule_revision,
+        counts_from=schedule.counts_from,
+        state=schedule.state.value,
+        due_at=schedule.due_at,
+        wake_at=schedule.wake_at,
     )
-    return [row.scheduled() for row in rows if row.is_of_one_piece]
-
-
-def claim_schedules(tx: Session, tenant_id: str, paths: Sequence[str]) -> list[Scheduled]:
-    """Those of these secrets that are under a policy and not in the trash, their schedules locked in order."""
-    rows = tx.many(
-        _Row,
-        f"""
-        {_SCHEDULED}
-         WHERE under.tenant_id = %(tenant_id)s AND under.path = ANY(%(paths)s) AND NOT under.is_deleted
-         ORDER BY under.path
-           FOR NO KEY UPDATE OF under
-        """,
-        tenant_id=tenant_id,
-        paths=list(paths),
-    )
-    return [row.scheduled() for row in rows]
 
 
 def claim_open(tx: Session, tenant_id: str, path: str) -> Open | None:
@@ -189,52 +82,30 @@ def claim_open(tx: Session, tenant_id: str, path: str) -> Open | None:
     return Open(row.due_at, row.history_id, row.policy()) if row else None
 
 
-def change_schedules(tx: Session, tenant_id: str, paths: Sequence[str], schedules: Sequence[Schedule]) -> None:
-    """Where these secrets stand now."""
-    tx.run(
-        """
-        UPDATE secret_rotations
-           SET state = after.state, due_at = after.due_at, wake_at = after.wake_at, failures = after.failures
-          FROM unnest(%(paths)s::text[], %(states)s::text[], %(due_at)s::timestamptz[], %(wake_at)s::timestamptz[],
-                      %(failures)s::integer[]) AS after (path, state, due_at, wake_at, failures)
-         WHERE secret_rotations.tenant_id = %(tenant_id)s AND secret_rotations.path = after.path
-        """,
-        tenant_id=tenant_id,
-        **_columns(paths, schedules),
-    )
-
-
-def change_revisions(
-    tx: Session, tenant_id: str, paths: Sequence[str], schedules: Sequence[Schedule], schedule_revision: int
+def change_schedules(
+    tx: Session,
+    tenant_id: str,
+    paths: Sequence[str],
+    schedules: Sequence[Schedule],
+    schedule_revision: int | None = None,
 ) -> None:
-    """Where these secrets stand under this revision of their policy."""
+    """Where these secrets stand now: under the revision of their policy that they were under, or under this one."""
     tx.run(
         """
         UPDATE secret_rotations
            SET state = after.state, due_at = after.due_at, wake_at = after.wake_at, failures = after.failures,
-               schedule_revision = %(schedule_revision)s
+               schedule_revision = coalesce(%(schedule_revision)s, secret_rotations.schedule_revision)
           FROM unnest(%(paths)s::text[], %(states)s::text[], %(due_at)s::timestamptz[], %(wake_at)s::timestamptz[],
                       %(failures)s::integer[]) AS after (path, state, due_at, wake_at, failures)
          WHERE secret_rotations.tenant_id = %(tenant_id)s AND secret_rotations.path = after.path
         """,
         tenant_id=tenant_id,
-        **_columns(paths, schedules),
         schedule_revision=schedule_revision,
-    )
-
-
-def change_history_ids(tx: Session, tenant_id: str, paths: Sequence[str], history_ids: Sequence[str]) -> None:
-    """Which line of the history is about what each of these waits for."""
-    tx.run(
-        """
-        UPDATE secret_rotations
-           SET history_id = opened.history_id
-          FROM unnest(%(paths)s::text[], %(history_ids)s::text[]) AS opened (path, history_id)
-         WHERE secret_rotations.tenant_id = %(tenant_id)s AND secret_rotations.path = opened.path
-        """,
-        tenant_id=tenant_id,
         paths=list(paths),
-        history_ids=list(history_ids),
+        states=[each.state.value for each in schedules],
+        due_at=[each.due_at for each in schedules],
+        wake_at=[each.wake_at for each in schedules],
+        failures=[each.failures for each in schedules],
     )
 
 
@@ -260,33 +131,6 @@ def change_rotated(
         due_at=after.due_at,
         wake_at=after.wake_at,
         schedule_revision=policy.schedule_revision,
-    )
-
-
-def add_schedule(tx: Session, tenant_id: str, path: str, policy: Policy, schedule: Schedule) -> None:
-    tx.run(
-        """
-        INSERT INTO secret_rotations
-               (tenant_id, path, policy_id, schedule_revision, counts_from, state, due_at, wake_at)
-        VALUES (%(tenant_id)s, %(path)s, %(policy_id)s, %(schedule_revision)s, %(counts_from)s, %(state)s, %(due_at)s,
-                %(wake_at)s)
-        """,
-        tenant_id=tenant_id,
-        path=path,
-        policy_id=policy.id,
-        schedule_revision=policy.schedule_revision,
-        counts_from=schedule.counts_from,
-        state=schedule.state.value,
-        due_at=schedule.due_at,
-        wake_at=schedule.wake_at,
-    )
-
-
-def remove_schedule(tx: Session, tenant_id: str, path: str) -> int:
-    return tx.run(
-        "DELETE FROM secret_rotations WHERE tenant_id = %(tenant_id)s AND path = %(path)s",
-        tenant_id=tenant_id,
-        path=path,
     )
 
 
@@ -323,39 +167,12 @@ def change_failing(session: Session, tenant_id: str, secret_policy_id: str, now:
     )
 
 
-def claim_stale(tx: Session, tenant_id: str, policy_id: str, schedule_revision: int, limit: int) -> list[Stale]:
-    """Secrets that are scheduled by an older revision of their policy, locked."""
-    return tx.many(
-        Stale,
-        """
-        SELECT path, counts_from, state, due_at, wake_at, failures
-          FROM secret_rotations
-         WHERE tenant_id = %(tenant_id)s AND policy_id = %(policy_id)s AND schedule_revision < %(schedule_revision)s
-         ORDER BY schedule_revision, path
-         LIMIT %(limit)s
-           FOR NO KEY UPDATE SKIP LOCKED
-        """,
+def remove_schedule(tx: Session, tenant_id: str, path: str) -> int:
+    return tx.run(
+        "DELETE FROM secret_rotations WHERE tenant_id = %(tenant_id)s AND path = %(path)s",
         tenant_id=tenant_id,
-        policy_id=policy_id,
-        schedule_revision=schedule_revision,
-        limit=limit,
+        path=path,
     )
-
-
-def has_stale(session: Session, tenant_id: str, policy_id: str, schedule_revision: int) -> bool:
-    row = session.one(
-        _Path,
-        """
-        SELECT path
-          FROM secret_rotations
-         WHERE tenant_id = %(tenant_id)s AND policy_id = %(policy_id)s AND schedule_revision < %(schedule_revision)s
-         LIMIT 1
-        """,
-        tenant_id=tenant_id,
-        policy_id=policy_id,
-        schedule_revision=schedule_revision,
-    )
-    return row is not None
 
 
 def remove_schedules(tx: Session, tenant_id: str, paths: Sequence[str], policy_id: str) -> list[str]:
@@ -372,13 +189,3 @@ def remove_schedules(tx: Session, tenant_id: str, paths: Sequence[str], policy_i
         policy_id=policy_id,
     )
     return [row.path for row in rows]
-
-
-def _columns(paths: Sequence[str], schedules: Sequence[Schedule]) -> dict[str, object]:
-    return {
-        "paths": list(paths),
-        "states": [each.state.value for each in schedules],
-        "due_at": [each.due_at for each in schedules],
-        "wake_at": [each.wake_at for each in schedules],
-        "failures": [each.failures for each in schedules],
-    }

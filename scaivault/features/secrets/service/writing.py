@@ -18,7 +18,6 @@ from scaivault.kernel.plaintext import Plaintext
 from scaivault.kernel.ports import Clock, Outbox, Rotations
 from scaivault.kernel.renewal import Renewal, Trigger
 from scaivault.storage.database import Session
-from scaivault.storage.errors import ConstraintViolated
 
 T = TypeVar("T")
 
@@ -68,7 +67,7 @@ class Writing:
             self._tag(tx, caller, after)
         else:
             # Another writer has created it meanwhile, and has committed: this write comes after that one.
-            return self.add(tx, caller, keys, path, claim(tx, caller.tenant_id, path, now), write)
+            return self.add(tx, caller, keys, path, claim(tx, caller.tenant_id, path, now), write, **told)
         place = Place(caller.principal.partner_id, caller.tenant_id, path, after.current_version)
         sealed = self._envelope.seal(keys, place, write.plaintext)
         version = Version(after.current_version, now, caller.identity_id, None)
@@ -115,14 +114,7 @@ class Writing:
     def with_keys(self, caller: Caller, use: Callable[[TenantKeys], T]) -> T:
         """Seal or open, in a transaction at most; done again, once, if a rotation has overtaken the keys given."""
         try:
-            return use(self.keys(caller))
-        except UnknownKeyVersion:
-            pass
-        except ConstraintViolated as violated:
-            if violated.constraint != store.KEY_CONSTRAINT:
-                raise
-        try:
-            return use(self.newest_keys(caller))
+            return self._envelope.with_keys(caller.principal.partner_id, caller.tenant_id, store.KEY_CONSTRAINT, use)
         except UnknownKeyVersion as unknown:
             raise SecretUnreadable from unknown
 

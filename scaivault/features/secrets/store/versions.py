@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, LiteralString
 
+from scaivault.crypto.data_keys import WrappedKey
 from scaivault.features.secrets.model import SealedVersion, Version
 from scaivault.storage.database import Session
 
@@ -35,15 +36,6 @@ KEY_CONSTRAINT: Final = "secret_versions_key_fkey"
 @dataclass(frozen=True, slots=True)
 class _Number:
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class WrappedVersion:
-    """A version's data key at rest, and where."""
-
-    path: str
-    version: int
-    wrapped_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,15 +174,15 @@ def count_versions_before(session: Session, tenant_id: str, key_version: int) ->
 
 def claim_versions_before(
     tx: Session, tenant_id: str, key_version: int, after: tuple[str, int], limit: int
-) -> list[WrappedVersion]:
+) -> list[WrappedKey]:
     """Versions under older keys beyond a path and version, in order and locked; without those that others hold.
 
     Nothing is waited for, so this takes part in no deadlock, and no writer waits for long.
     """
     return tx.many(
-        WrappedVersion,
+        WrappedKey,
         """
-        SELECT path, version, wrapped_key
+        SELECT path AS owner, version, wrapped_key
           FROM secret_versions
          WHERE tenant_id = %(tenant_id)s AND key_version < %(key_version)s
            AND (path, version) > (%(path)s, %(version)s)
@@ -206,7 +198,7 @@ def claim_versions_before(
     )
 
 
-def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[WrappedVersion]) -> None:
+def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[WrappedKey]) -> None:
     """Put these data keys in the place of those there: of versions that this transaction has claimed."""
     tx.run(
         """
@@ -219,7 +211,7 @@ def change_wrapped_keys(tx: Session, tenant_id: str, changed: Sequence[WrappedVe
            AND secret_versions.version = changed.version
         """,
         tenant_id=tenant_id,
-        paths=[each.path for each in changed],
+        paths=[each.owner for each in changed],
         versions=[each.version for each in changed],
         wrapped_keys=[each.wrapped_key for each in changed],
     )

@@ -1,27 +1,21 @@
-"""The views of `/v1/rotation` and of a secret's `:rotate`, and their addresses."""
+"""Secrets under rotation policies: which, when, and what became of them; and a secret's own `:rotate`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from scaivault.edge.pages import Cursors
-from scaivault.edge.routes import Answer, Route, Routes
-from scaivault.features.events.errors import WebhookNotFound
+from scaivault.edge.routes import Answer, Route
 from scaivault.features.generators.errors import SecretPolicyInactive, SecretPolicyNotFound
 from scaivault.features.rotation import errors
-from scaivault.features.rotation.model import Changes, Policy
 from scaivault.features.rotation.routes import messages as m
+from scaivault.features.rotation.routes.policies import ONE
 from scaivault.features.rotation.service.policies import RotationPolicyService
 from scaivault.features.rotation.service.rotations import RotationService
 from scaivault.features.secrets.errors import SecretNotFound, VersionConflict
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import (
-    InvalidCursor,
-    InvalidDuration,
-    InvalidPath,
-    IpNotAllowed,
-    MfaRequired,
-    TimeWindowViolation,
-)
+from scaivault.kernel.errors import InvalidCursor, InvalidPath, IpNotAllowed, MfaRequired, TimeWindowViolation
 from scaivault.kernel.limits import RateCategory
 from scaivault.kernel.paths import parse_path
 
@@ -31,47 +25,20 @@ _CONDITIONS = (IpNotAllowed, MfaRequired, TimeWindowViolation)
 
 
 class RotationRoutes:
-    """Parse, call, render."""
-
     def __init__(self, policies: RotationPolicyService, rotations: RotationService, cursors: Cursors) -> None:
         self._policies = policies
         self._rotations = rotations
         self._cursors = cursors
-
-    def create(self, caller: Caller, body: m.RotationPolicyBody) -> Answer:
-        return _policy(self._policies.create(caller, body.to_model()), 201)
-
-    def read(self, caller: Caller, rotation_policy_id: str) -> Answer:
-        return _policy(self._policies.read(caller, rotation_policy_id))
-
-    def change(
-        self, caller: Caller, rotation_policy_id: str, body: m.RotationPolicyPatch, if_match: int | None
-    ) -> Answer:
-        return _policy(self._policies.change(caller, rotation_policy_id, body.to_model(), expected=if_match))
-
-    def delete(self, caller: Caller, rotation_policy_id: str, if_match: int | None) -> Answer:
-        self._policies.delete(caller, rotation_policy_id, expected=if_match)
-        return Answer(None, 204)
-
-    def enable(self, caller: Caller, rotation_policy_id: str, if_match: int | None) -> Answer:
-        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=True), expected=if_match))
-
-    def disable(self, caller: Caller, rotation_policy_id: str, if_match: int | None) -> Answer:
-        return _policy(self._policies.change(caller, rotation_policy_id, Changes(is_active=False), expected=if_match))
 
     def assign(self, caller: Caller, rotation_policy_id: str, body: m.AssignmentBody) -> m.SecretAssignment:
         return m.SecretAssignment.of(self._policies.assign(caller, rotation_policy_id, parse_path(body.secret_path)))
 
     def secrets(self, caller: Caller, rotation_policy_id: str, query: m.AssignmentQuery) -> m.AssignmentPage:
         bound_to = ("rotation_secrets", caller.tenant_id, rotation_policy_id)
-        position = self._cursors.open(query.cursor, bound_to)
-        after = None if position is None else position[0]
-        found = self._policies.list_secrets(caller, rotation_policy_id, after=after, limit=query.limit + 1)
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].path,), bound_to) if has_more else None
-        return m.AssignmentPage(
-            secrets=[m.SecretAssignment.of(each) for each in shown], cursor=cursor, has_more=has_more
-        )
+        found = partial(self._policies.list_secrets, caller, rotation_policy_id)
+        piece = self._cursors.piece(query, bound_to, found, lambda each: each.path)
+        secrets = [m.SecretAssignment.of(each) for each in piece.items]
+        return m.AssignmentPage(secrets=secrets, cursor=piece.cursor, has_more=piece.has_more)
 
     def unassign(self, caller: Caller, rotation_policy_id: str, path: str) -> Answer:
         self._policies.unassign(caller, rotation_policy_id, parse_path(path))
@@ -84,12 +51,10 @@ class RotationRoutes:
 
     def history(self, caller: Caller, rotation_policy_id: str, query: m.HistoryQuery) -> m.HistoryPage:
         bound_to = ("rotation_history", caller.tenant_id, rotation_policy_id, str(query.status))
-        position = self._cursors.open(query.cursor, bound_to)
-        before = None if position is None else position[0]
-        found = self._policies.history(caller, rotation_policy_id, query.status, before, query.limit + 1)
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].id,), bound_to) if has_more else None
-        return m.HistoryPage(history=[m.HistoryItem.of(item) for item in shown], cursor=cursor, has_more=has_more)
+        found = partial(self._policies.history, caller, rotation_policy_id, query.status)
+        piece = self._cursors.piece(query, bound_to, found, lambda item: item.id)
+        history = [m.HistoryItem.of(item) for item in piece.items]
+        return m.HistoryPage(history=history, cursor=piece.cursor, has_more=piece.has_more)
 
     def due(self, caller: Caller, query: m.DueQuery) -> m.AssignmentPage:
         bound_to = (
@@ -124,126 +89,10 @@ class RotationRoutes:
         reply = m.RotatedReply(path=written.path, version=written.version, created_at=written.created_at)
         return Answer(reply, headers={"ETag": f'"{written.version}"'})
 
-    def list(self, caller: Caller, query: m.PolicyQuery) -> m.RotationPolicyPage:
-        bound_to = ("rotation_policies", caller.tenant_id, str(query.active_only))
-        position = self._cursors.open(query.cursor, bound_to)
-        found = self._policies.list(
-            caller,
-            active_only=query.active_only,
-            after=None if position is None else position[0],
-            limit=query.limit + 1,
-        )
-        shown, has_more = found[: query.limit], len(found) > query.limit
-        cursor = self._cursors.seal((shown[-1].name,), bound_to) if has_more else None
-        return m.RotationPolicyPage(
-            data=[m.RotationPolicy.of(policy) for policy in shown], cursor=cursor, has_more=has_more
-        )
 
-
-def _policy(policy: Policy, status: int = 200) -> Answer:
-    """The whole policy, its revision as its ETag."""
-    return Answer(m.RotationPolicy.of(policy), status, {"ETag": f'"{policy.revision}"'})
-
-
-def routes(policies: RotationPolicyService, rotations: RotationService, cursors: Cursors) -> Routes:
+def rotation_table(policies: RotationPolicyService, rotations: RotationService, cursors: Cursors) -> Sequence[Route]:
     at = RotationRoutes(policies, rotations, cursors)
-    return Routes("rotation", "rotation", (*_collection(at), *_single(at), *_secrets(at), *_due(at)))
-
-
-def _collection(at: RotationRoutes) -> tuple[Route, ...]:
-    return (
-        Route(
-            "GET",
-            "/v1/rotation/policies",
-            at.list,
-            "List rotation policies",
-            scope=Scope.ADMIN,
-            limit=RateCategory.POLICY,
-            query=m.PolicyQuery,
-            reply=m.RotationPolicyPage,
-            errors=(InvalidCursor,),
-        ),
-        Route(
-            "POST",
-            "/v1/rotation/policies",
-            at.create,
-            "Make a rotation policy: how often its secrets are renewed, and by whom",
-            scope=Scope.ADMIN,
-            limit=RateCategory.POLICY,
-            body=m.RotationPolicyBody,
-            reply=m.RotationPolicy,
-            status=201,
-            errors=(
-                errors.RotationPolicyExists,
-                errors.TooManyRotationPolicies,
-                SecretPolicyNotFound,
-                WebhookNotFound,
-                InvalidDuration,
-            ),
-        ),
-    )
-
-
-_ONE = "/v1/rotation/policies/<rotation_policy_id>"
-
-
-def _single(at: RotationRoutes) -> tuple[Route, ...]:
-    read = Route(
-        "GET",
-        _ONE,
-        at.read,
-        "Read a rotation policy",
-        scope=Scope.ADMIN,
-        limit=RateCategory.POLICY,
-        reply=m.RotationPolicy,
-        errors=(errors.RotationPolicyNotFound,),
-    )
-    switch = replace(
-        read,
-        method="POST",
-        takes_if_match=True,
-        errors=(errors.RotationPolicyNotFound, errors.RevisionConflict),
-    )
-    return (
-        read,
-        Route(
-            "PATCH",
-            _ONE,
-            at.change,
-            "Change parts of a rotation policy; its secrets are scheduled anew",
-            scope=Scope.ADMIN,
-            limit=RateCategory.POLICY,
-            body=m.RotationPolicyPatch,
-            reply=m.RotationPolicy,
-            takes_if_match=True,
-            errors=(
-                errors.RotationPolicyNotFound,
-                errors.RotationPolicyExists,
-                errors.RevisionConflict,
-                SecretPolicyNotFound,
-                WebhookNotFound,
-                InvalidDuration,
-            ),
-        ),
-        Route(
-            "DELETE",
-            _ONE,
-            at.delete,
-            "Delete a rotation policy; its secrets stay, and nothing renews them",
-            scope=Scope.ADMIN,
-            limit=RateCategory.POLICY,
-            status=204,
-            takes_if_match=True,
-            errors=(errors.RotationPolicyNotFound, errors.RevisionConflict),
-        ),
-        replace(switch, rule=f"{_ONE}/enable", view=at.enable, summary="Go on with a rotation policy"),
-        replace(
-            switch,
-            rule=f"{_ONE}/disable",
-            view=at.disable,
-            summary="Pause a rotation policy; its secrets stay under it",
-        ),
-    )
+    return (*_secrets(at), *_due(at))
 
 
 def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
@@ -251,7 +100,7 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
     return (
         Route(
             "POST",
-            f"{_ONE}/secrets",
+            f"{ONE}/secrets",
             at.assign,
             "Put a secret under a rotation policy; it counts from now",
             scope=Scope.ADMIN,
@@ -263,7 +112,7 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
         ),
         Route(
             "GET",
-            f"{_ONE}/secrets",
+            f"{ONE}/secrets",
             at.secrets,
             "List what is under a rotation policy",
             scope=Scope.ADMIN,
@@ -274,7 +123,7 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
         ),
         Route(
             "DELETE",
-            f"{_ONE}/secrets/<secret:path>",
+            f"{ONE}/secrets/<secret:path>",
             at.unassign,
             "Take a secret from under a rotation policy",
             scope=Scope.ADMIN,
@@ -285,7 +134,7 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
         ),
         Route(
             "POST",
-            f"{_ONE}/rotate",
+            f"{ONE}/rotate",
             at.rotate_all,
             "Renew a rotation policy's secrets now",
             scope=Scope.SECRETS_ROTATE,
@@ -297,7 +146,7 @@ def _secrets(at: RotationRoutes) -> tuple[Route, ...]:
         ),
         Route(
             "GET",
-            f"{_ONE}/history",
+            f"{ONE}/history",
             at.history,
             "What became of a rotation policy's rotations, newest first",
             scope=Scope.AUDIT_READ,
