@@ -5,8 +5,9 @@ import signal
 from contextlib import contextmanager
 
 from scaivault.dev import worker
-from tests.faults.test_dependencies import await_true, family_of, send
+from tests.faults.test_dependencies import family_of, send
 from tests.ports import free_port
+from tests.waiting import await_true
 
 # A slot of metrics fits, and nothing larger. For a file, a limit of the process is what a full disk is.
 LITTLE_BYTES = 16_384
