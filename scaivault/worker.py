@@ -27,7 +27,12 @@ def run(settings: Settings) -> int:
         signal.signal(number, stop)
     services = build_worker(settings, f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}")
     logs.configure(settings.log_level, settings.log_format, services.instruments.log_message)
-    services.start()
+    try:
+        services.start()
+    except OSError as failure:
+        taken = settings.worker_ops_bind_address
+        sys.stderr.write(f"WORKER_OPS_BIND_ADDRESS {taken} can not be had: {failure.strerror}.\n")
+        return 1
     services.log("info", "worker_started")
     stopping.wait()
     services.log("info", "worker_stopping")

@@ -21,7 +21,6 @@ from scaivault.edge.limits import Limits
 from scaivault.edge.openapi import document
 from scaivault.edge.origin import Origins
 from scaivault.edge.routes import Routes, operations
-from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.audit import routes as audit_routes
 from scaivault.features.audit.service import AuditJournal, AuditService
 from scaivault.features.directory import jobs as directory_jobs
@@ -57,7 +56,6 @@ from scaivault.storage.redis import RedisCalls
 from scaivault.workers.periodic import Job, Periodic
 
 ACCESS_NOTES_SECONDS = 20.0
-AUDIT_MONTHS_SECONDS = 3_600.0
 METRICS_SECONDS = 5.0
 SYNC_SECONDS = 1.0
 SYNC_SCHEDULE_SECONDS = 15.0
@@ -91,7 +89,7 @@ def build(
     notes = AccessNotes(base.database)
     runner = _sync_runner(settings, base)
     syncs = SyncService(base.database, base.journal, base.guard, tenancy, base.clock, is_configured=runner is not None)
-    upkeep, syncing = _upkeep(base, notes, audit), Periodic(_sync_jobs(settings, syncs, runner), base.job_failed)
+    upkeep, syncing = _upkeep(base, notes), Periodic(_sync_jobs(settings, syncs, runner), base.job_failed)
     system, room = system_of(settings, base, [upkeep, syncing]), waiting_room(base)
     tables: list[Routes] = [
         *secrets_tables(base, notes),
@@ -113,7 +111,7 @@ def build(
         origins=Origins(settings.trusted_proxies),
         instruments=base.instruments,
         log=base.log,
-        installer=Installer(base.database, base.hasher, base.clock),
+        installer=Installer(base.database, base.journal, base.hasher, base.clock),
         policies=policies,
         rotation=base.rotation,
         database=base.database,
@@ -135,12 +133,11 @@ def build(
     )
 
 
-def _upkeep(base: Base, notes: AccessNotes, audit: AuditService) -> Periodic:
+def _upkeep(base: Base, notes: AccessNotes) -> Periodic:
     return Periodic(
         [
             Job("access_notes", ACCESS_NOTES_SECONDS, partial(secret_jobs.flush_access_notes, notes)),
             Job("metrics", METRICS_SECONDS, partial(_settle_metrics, base)),
-            Job("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, audit)),
         ],
         base.job_failed,
     )

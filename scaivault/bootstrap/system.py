@@ -37,7 +37,9 @@ SEEN_WITHIN = timedelta(seconds=30)  # six heartbeats
 def system_of(settings: Settings, base: Base, periodic: Sequence[Periodic]) -> SystemPages:
     """The pages of a process that does `periodic` beside its work."""
     instruments = base.instruments
-    database = DatabaseProbe(settings.database_url.get_secret_value(), instruments.observe_db)
+    database = DatabaseProbe(
+        settings.database_url.get_secret_value(), instruments.observe_db, base.database.ran_out_of_room
+    )
     redis = RedisProbe(settings.redis_url.get_secret_value(), instruments.observe_redis, base.listeners.redis)
     keys = KeyProbe(base.kms, Envelope(base.ring), base.ring.check_root)
     board = Blackboard(settings.redis_url.get_secret_value(), CLUSTER_SECONDS, instruments.observe_redis)

@@ -9,6 +9,7 @@ from scaivault.bootstrap.base import Base, base_of, postman_of, renewal_of, root
 from scaivault.bootstrap.system import system_of, watch_of
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
+from scaivault.features.audit import jobs as audit_jobs
 from scaivault.features.events import jobs as event_jobs
 from scaivault.features.events.model.webhooks import DeliveryStatus, DueDelivery, Outcome
 from scaivault.features.events.service.courier import Courier, Hearers
@@ -43,6 +44,7 @@ ROTATION_SECONDS = 2.0
 ROTATION_UPKEEP_SECONDS = 15.0
 EXPIRY_SECONDS = 15.0
 RETENTION_SECONDS = 60.0
+AUDIT_MONTHS_SECONDS = 60.0
 HEARTBEAT_SECONDS = 5.0
 
 
@@ -61,10 +63,11 @@ class WorkerServices:
     instruments: Instruments
 
     def start(self) -> None:
+        """OSError, and nothing is begun, if another process has the address for probes and metrics."""
+        self.internal.open()
         self.database.open()
         self.system.look()
         self.watch.open()
-        self.internal.open()
         self.crew.open()
 
     def stop(self, within_seconds: float) -> bool:
@@ -108,6 +111,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
             Duty("rotation_upkeep", ROTATION_UPKEEP_SECONDS, partial(rotation_jobs.settle, rotation)),
             Duty("rotation_history", RETENTION_SECONDS, partial(rotation_jobs.forget, rotation)),
             Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
+            Duty("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, base.database, base.clock)),
         ],
         told,
     )
@@ -118,7 +122,7 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
         database=base.database,
         system=system,
         watch=watch_of(base, system),
-        internal=InternalListener((address.host, address.port), system.internal()),
+        internal=InternalListener((address.host, address.port), system.internal(), is_shared=False),
         crew=crew,
         courier=courier,
         heartbeat=heartbeat,

@@ -146,6 +146,8 @@ class Database:
         self._observe = observe
         self._on_call = on_call
         self._mending = threading.Lock()
+        self.ran_out_of_room = threading.Event()
+        """Set by a statement that found the disk full. Who has found room again clears it."""
         self._pool = _Pool(
             url,
             connection_class=BoundedConnection,
@@ -224,6 +226,9 @@ class Database:
         """Raise the failure in our words, where we have some."""
         if isinstance(failure, errors.IntegrityError):
             raise ConstraintViolated(failure.diag.constraint_name or "") from failure
+        if isinstance(failure, errors.DiskFull):
+            self.ran_out_of_room.set()
+            raise Unavailable("The database has no room; try again shortly.") from failure
         if isinstance(failure, _LOST):
             self._mend()
             # A number is the server's: it has answered, with a refusal.

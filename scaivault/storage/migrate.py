@@ -24,11 +24,15 @@ def apply(database_url: str) -> int:
     os.environ.setdefault("LOGNAME", "scaivault")  # noqa: TID251 - said to the library, not read
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=5) as turn:
+            if turn.info.parameter_status("server_encoding") != "UTF8":
+                raise Unavailable("The database that DATABASE_URL names must be made with ENCODING 'UTF8'.")
             # Not the library's lock table: a session lock dies with its process, a row would stay after kill -9.
             turn.execute("SELECT pg_advisory_lock(hashtext('scaivault_migrations'))")
             with _backend(database_url) as backend:
                 due = backend.to_apply(read_migrations(str(MIGRATIONS)))
                 backend.apply_migrations(due)
+            # What was asleep for long, or is restored from an archive, has no table for what is answered today.
+            turn.execute("SELECT audit_log_make_months((now() AT TIME ZONE 'UTC')::date, 7)")
     except psycopg.Error as failure:
         reason = str(failure).partition("\n")[0]  # libpq names address and cause, never the password
         raise Unavailable(f"The database that DATABASE_URL names could not be migrated: {reason}") from failure

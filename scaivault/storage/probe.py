@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
 
@@ -19,6 +20,14 @@ _TAKE_A_TRANSACTION = """
       FROM authority_clock WHERE NOT current_setting('transaction_read_only')::boolean
 """
 
+# More than may stay in memory, so that it goes to a file: needs room where tables grow, and leaves nothing behind.
+_WRITE_A_FILE = "SELECT count(*) FROM generate_series(1, 10000)"
+_MEMORY = " -c work_mem=64kB"
+
+
+class NoRoom(Exception):
+    """PostgreSQL answers, and its disk is full."""
+
 
 class SchemaBehind(Exception):
     """PostgreSQL answers, and lacks what this release needs: run 'scaivault server migrate'."""
@@ -31,26 +40,34 @@ class _ProbeConnection(BoundedConnection):
 
 
 class DatabaseProbe:
-    """One connection, kept while it works."""
+    """One connection, kept while it works.
 
-    def __init__(self, url: str, observe: Callable[[float], None]) -> None:
+    A full disk is not to be seen by a small transaction: its record finds room in the log for long. `ran_out_of_room`
+    tells that somebody's statement met one; from then on each check asks for room too, until there is some.
+    """
+
+    def __init__(self, url: str, observe: Callable[[float], None], ran_out_of_room: threading.Event) -> None:
         self._url = url
         self._observe = observe
+        self._ran_out_of_room = ran_out_of_room
         self._turn = threading.Lock()
         self._connection: _ProbeConnection | None = None
 
     def check(self) -> None:
         """Return if a transaction that may write commits: no standby's, no read-only server's. Else Unavailable.
 
-        SchemaBehind where all of it is well, but for the schema.
+        NoRoom where its disk is full; SchemaBehind where all of it is well, but for the schema.
         """
         started = time.perf_counter()
         with self._turn:
             try:
                 ours = list(of_this_release())
                 taken = self._connected().execute(_TAKE_A_TRANSACTION, {"ours": ours}).fetchone()
+                self._find_room()
             except psycopg.errors.UndefinedTable as behind:
                 raise SchemaBehind from behind
+            except psycopg.errors.DiskFull as full:
+                raise NoRoom from full
             except psycopg.Error as failure:
                 self._drop()
                 raise Unavailable from failure
@@ -61,13 +78,28 @@ class DatabaseProbe:
         if taken[0] < len(ours):
             raise SchemaBehind
 
+    def _find_room(self) -> None:
+        if not self._ran_out_of_room.is_set():
+            return
+        self._ran_out_of_room.clear()
+        try:
+            # Where such files are bounded nothing can be learnt by one.
+            with suppress(psycopg.errors.ConfigurationLimitExceeded):
+                self._connected().execute(_WRITE_A_FILE)
+        except psycopg.Error:
+            self._ran_out_of_room.set()
+            raise
+
     def close(self) -> None:
         with self._turn:
             self._drop()
 
     def _connected(self) -> _ProbeConnection:
         if self._connection is None:
-            self._connection = _ProbeConnection.connect(self._url, **connect_arguments())
+            arguments = connect_arguments()
+            self._connection = _ProbeConnection.connect(
+                self._url, **arguments | {"options": arguments["options"] + _MEMORY}
+            )
         return self._connection
 
     def _drop(self) -> None:

@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from scaivault.dev import postgres
+from scaivault.kernel.errors import Unavailable
+from scaivault.storage import migrate
 from tests.contract import schema
 
 TENANT_TABLES = {
@@ -120,3 +123,15 @@ def test_the_months_of_the_trail_are_made_ahead(rows):
     first = now.year * 12 + now.month - 1
     expected = [f"audit_log_{month // 12}_{month % 12 + 1:02}" for month in range(first, first + 7)]
     assert months == expected
+
+
+def test_a_database_of_another_encoding_is_refused_in_words(postgres_server):
+    name = "of_another_encoding"
+    with psycopg.connect(postgres_server.url("postgres", postgres.SUPERUSER), autocommit=True) as admin:
+        owner = psycopg.conninfo.conninfo_to_dict(postgres_server.url())["user"]
+        admin.execute(f"CREATE DATABASE {name} OWNER {owner} ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+        try:
+            with pytest.raises(Unavailable, match="ENCODING 'UTF8'"):
+                migrate.apply(postgres_server.url(name))
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

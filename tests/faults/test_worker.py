@@ -229,6 +229,22 @@ def test_told_to_end_it_finishes_and_gives_back_what_it_has(site):
     assert site.check() == 0
 
 
+def test_a_second_one_at_its_address_says_so_and_ends(site):
+    """Else the kernel would deal probes and scrapes out between two, and counters would go back and forth."""
+    worker = site.start()
+    await_true(lambda: "healthy" in probe(worker))
+    second = subprocess.run(
+        [sys.executable, "-m", "scaivault.cli", "server", "worker"],
+        env=site.environ | {"WORKER_OPS_BIND_ADDRESS": f"127.0.0.1:{worker.port}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"WORKER_OPS_BIND_ADDRESS 127.0.0.1:{worker.port} can not be had: Address already in use." in second.stderr
+
+
 def test_its_metrics_say_whether_it_is_ready(site):
     """From the first look on, and of itself: it needs no API."""
     worker = site.start()

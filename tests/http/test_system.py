@@ -242,7 +242,7 @@ class TestDetail:
         assert detail["queues"] == {"status": "ok", "directory_syncs": 0, "webhook_deliveries": 0, "rotations": 0}
         assert detail["audit"].pop("append_latency_ms") > 0
         assert detail["audit"] == {"status": "ok", "has_next_month": True}
-        assert detail["jobs"].keys() == {"access_notes", "metrics", "audit_months"}
+        assert detail["jobs"].keys() == {"access_notes", "metrics"}
         assert detail["exporter"] == {"status": "unreachable", "last_seen": None}
         assert detail["workers"]["status"] == "ok"
 

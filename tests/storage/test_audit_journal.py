@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from scaivault.features.audit import jobs, store
 from scaivault.features.audit.model import Filters
-from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.audit.service import AuditJournal
+from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import Unavailable
 from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.paths import SecretPath
+from scaivault.storage import migrate
 from scaivault.storage.database import Database
-from tests.storage.audit_house import HandClock, ScopeGuard, caller
+from tests.storage.audit_house import HandClock, caller
 
 PATH = SecretPath("environments/prod/db")
 LOOK_UP = "SELECT path, version FROM kept WHERE path = %(path)s"
@@ -191,13 +193,31 @@ def test_without_its_trail_the_vault_answers_nothing(breakage, journal, database
         journal.record_alone(Entry.of(Action.READ, caller(), PATH))
 
 
+def test_migrating_makes_the_months_that_an_archive_does_not_have(journal, clock, database_url):
+    clock.instant = SystemClock().now()
+    administer(
+        database_url,
+        """
+        DO $$ DECLARE month regclass; BEGIN
+            FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'audit_log'::regclass LOOP
+                EXECUTE format('DROP TABLE %s', month);
+            END LOOP;
+            PERFORM audit_log_make_months((now() - interval '9 months')::date, 7);
+        END $$
+        """,
+    )
+    with pytest.raises(Unavailable):
+        journal.record_alone(Entry.of(Action.READ, caller(), PATH))
+    assert migrate.apply(database_url) == 0
+    journal.record_alone(Entry.of(Action.READ, caller(), PATH))
+
+
 def test_a_month_that_was_not_made_refuses_entries_until_the_job_has_run(journal, database, clock):
     clock.instant = datetime(2041, 11, 30, 23, 59, 59, tzinfo=UTC)
     with pytest.raises(Unavailable):
         journal.find(Kept, LOOK_UP, {"path": PATH}, Entry.of(Action.READ, caller(), PATH))
-    service = AuditService(database, ScopeGuard(), clock)
-    assert jobs.make_months(service) == 7
-    assert jobs.make_months(service) == 0
+    assert jobs.make_months(database, clock) == 7
+    assert jobs.make_months(database, clock) == 0
     for year, month in [(2041, 11), (2041, 12), (2042, 1), (2042, 2), (2042, 3), (2042, 4), (2042, 5)]:
         clock.instant = datetime(year, month, 28, 23, 59, 59, 999_999, tzinfo=UTC)
         assert journal.find(Kept, LOOK_UP, {"path": PATH}, Entry.of(Action.READ, caller(), PATH)) is not None

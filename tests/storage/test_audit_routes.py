@@ -13,7 +13,7 @@ from scaivault.edge.pages import Cursors
 from scaivault.features.audit import service as audit
 from scaivault.features.audit.routes import routes
 from scaivault.features.audit.routes.messages import LogsQuery
-from scaivault.features.audit.service import AuditJournal, AuditService
+from scaivault.features.audit.service import AuditJournal, AuditService, make_months_ahead
 from scaivault.kernel.caller import Scope
 from scaivault.kernel.errors import InsufficientScope, InvalidCursor, InvalidPath, InvalidRequest, ValidationFailed
 from scaivault.kernel.journal import Action, Entry
@@ -33,7 +33,7 @@ class House:
         self.clock = HandClock(NOON)
         self.guard = ScopeGuard()
         self.service = AuditService(database, self.guard, self.clock)
-        self.service.make_months_ahead()
+        make_months_ahead(database, self.clock)
         self.journal = AuditJournal(database, self.clock, lambda *_: None)
         signer = CursorSigner(Key(secrets.token_bytes(32)))
         self.routes = {route.rule: route for route in routes(self.service, Cursors(lambda: signer)).table}

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from scaivault.kernel.errors import Unavailable
 from scaivault.storage import database as storage
 from scaivault.storage.database import BoundedConnection, Database
 from scaivault.storage.errors import ConstraintViolated
-from scaivault.storage.probe import DatabaseProbe
+from scaivault.storage.probe import DatabaseProbe, NoRoom
 from tests.waiting import await_true
 
 PATIENCE_SECONDS = 10
@@ -472,12 +473,43 @@ class TestGauges:
 class TestProbe:
     @pytest.fixture
     def probe(self, url, observed):
-        probe = DatabaseProbe(url, observed.append)
+        probe = DatabaseProbe(url, observed.append, threading.Event())
         yield probe
         probe.close()
 
     def pid(self, probe):
         return probe._connection.info.backend_pid
+
+    @pytest.fixture
+    def full_disk(self, url):
+        """PostgreSQL that says 53100 where it is asked for room: another `generate_series` is found first."""
+        with psycopg.connect(url, autocommit=True) as admin:
+            name = sql.Identifier(admin.info.dbname)
+            admin.execute("CREATE SCHEMA full_disk")
+            admin.execute(
+                """
+                CREATE FUNCTION full_disk.generate_series(integer, integer) RETURNS SETOF integer LANGUAGE plpgsql
+                AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$
+                """
+            )
+            admin.execute(sql.SQL("ALTER DATABASE {} SET search_path = full_disk, public, pg_catalog").format(name))
+            yield lambda: admin.execute("DROP SCHEMA IF EXISTS full_disk CASCADE")
+            admin.execute("DROP SCHEMA IF EXISTS full_disk CASCADE")
+            admin.execute(sql.SQL("ALTER DATABASE {} RESET search_path").format(name))
+
+    def test_a_full_disk_that_somebody_met_is_full_until_a_file_finds_room(self, url, database, observed, full_disk):
+        probe = DatabaseProbe(url, observed.append, database.ran_out_of_room)
+        probe.check()
+        with pytest.raises(Unavailable, match="no room"), database.session() as session:
+            session.run("SELECT * FROM full_disk.generate_series(1, 2)")
+        for _ in range(2):
+            with pytest.raises(NoRoom):
+                probe.check()
+        full_disk()
+        for _ in range(2):
+            probe.check()
+        assert not database.ran_out_of_room.is_set()
+        probe.close()
 
     def test_it_keeps_its_connection_and_is_timed(self, probe, observed):
         probe.check()
@@ -515,7 +547,8 @@ class TestProbe:
     def test_nothing_that_listens_is_not_well(self, observed):
         with socket.socket() as nobody:
             nobody.bind(("127.0.0.1", 0))
-            probe = DatabaseProbe(f"postgresql://x:y@127.0.0.1:{nobody.getsockname()[1]}/x", observed.append)
+            nowhere = f"postgresql://x:y@127.0.0.1:{nobody.getsockname()[1]}/x"
+            probe = DatabaseProbe(nowhere, observed.append, threading.Event())
             with pytest.raises(Unavailable):
                 probe.check()
         assert len(observed) == 1

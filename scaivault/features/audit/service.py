@@ -197,11 +197,6 @@ class AuditService:
         with self._database.session() as session:
             return _summary(session, caller.tenant_id, filters, end, MOST_SUMMARISED)
 
-    def make_months_ahead(self) -> int:
-        """See to it that the tables of this month and the next six exist; how many were made."""
-        with self._database.session() as session:
-            return store.add_months(session, self._clock.now().date(), 1 + MONTHS_AHEAD)
-
     def _trail(self, caller: Caller, filters: Filters, subject: Filters, after: Position | None, limit: int) -> Trail:
         self._guard.require_scope(caller, Scope.AUDIT_READ)
         now = self._clock.now()
@@ -211,6 +206,12 @@ class AuditService:
                 _slice(session, caller.tenant_id, filters, after, limit),
                 _summary(session, caller.tenant_id, recent, now, MOST_SUMMARISED_OF_A_TRAIL),
             )
+
+
+def make_months_ahead(database: Database, clock: Clock) -> int:
+    """See to it that the tables of this month and the next six exist; how many were made."""
+    with database.session() as session:
+        return store.add_months(session, clock.now().date(), 1 + MONTHS_AHEAD)
 
 
 def has_next_month(database: Database) -> bool:

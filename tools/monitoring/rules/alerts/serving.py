@@ -18,6 +18,13 @@ def _zones(east: str, west: str) -> dict[str, str]:
     return up("scaivault", east, "e", zone="east") | up("scaivault", west, "w", zone="west")
 
 
+def _ready(east: str, west: str) -> dict[str, str]:
+    return {
+        'scaivault_ready{job="scaivault",instance="e",zone="east"}': east,
+        'scaivault_ready{job="scaivault",instance="w",zone="west"}': west,
+    }
+
+
 ALERTS = (
     Alert(
         "ScaiVaultDown",
@@ -87,7 +94,7 @@ ALERTS = (
     Alert(
         "ScaiVaultNotReady",
         "page",
-        'max without (instance, pod) (scaivault_ready{job="scaivault"}) == 0',
+        f'max by ({INSTALLATION}) (scaivault_ready{{job="scaivault"}}) == 0',
         "2m",
         "No instance of ScaiVault is ready",
         "All API processes run and none can serve: PostgreSQL, Redis or the key service is away, or all of them are ending. "
@@ -97,6 +104,8 @@ ALERTS = (
         (
             Seen("both lose the database", {READY: "1x4 0x20", READY_TOO: "1x4 0x20"}, "4m"),
             silent("one of them does", {READY: "1x4 0x20", READY_TOO: "1x30"}, "4m"),
+            silent("those of one zone do", _ready("1x4 0x20", "1x30"), "4m"),
+            Seen("those of all zones do", _ready("1x4 0x20", "1x4 0x20"), "4m"),
             silent("it was one slow minute", {READY: "1x4 0x5 1x20"}, "4m"),
         ),
     ),
