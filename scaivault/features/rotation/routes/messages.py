@@ -171,7 +171,8 @@ class RotationPolicyPage(PageReply):
 class SecretAssignment(Reply):
     """A secret under a policy. `state` is `awaited` when it is due and somebody is to write its next value.
 
-    `attempts` of a worker's have failed since it is due, the last one for `error_code`.
+    It is `failing` when it is due and `attempts` of a worker's have failed, the last one for `error_code`. From the end
+    of the grace period on it is `overdue` instead.
     """
 
     secret_path: str
