@@ -18,6 +18,7 @@ from scaivault.crypto.kms.local import write_key_file
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Address, Settings
+from scaivault.storage import epochs
 
 TENANT = "tnt_a"
 OTHER_TENANT = "tnt_b"
@@ -171,6 +172,15 @@ def partner_admin(house, ada):
     pat = house.someone("user:pat@partner.example", roles=[Role.PARTNER_ADMIN])
     house.allow(ada, "user:pat@partner.example", ("**", ["admin"]))
     return pat
+
+
+@pytest.fixture
+def heard_soon(monkeypatch):
+    """Knowledge of who may do what is as fresh as ever after a tenth of the time, and so long is waited for all to have it.
+
+    For houses that no other process serves.
+    """
+    monkeypatch.setattr(epochs, "FRESH_SECONDS", epochs.FRESH_SECONDS / 10)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from scaivault.observability.catalogue.features import (
     SECRETS_ROTATION_FAILING,
     SECRETS_ROTATION_OVERDUE,
     SECRETS_TOTAL,
+    SUBSCRIPTIONS_SUSPENDED,
     TOP_READERS,
     WEBHOOK_OLDEST_PENDING_SECONDS,
     WEBHOOK_QUEUE_DEPTH,
@@ -41,7 +42,8 @@ LOOKS = {
     "limits": lambda: [gauge(RATE_LIMIT_BUCKET_FILL, [(("read", "tnt_a/user:x"), 0.5)])],
     "kms": lambda: [gauge(KMS_KEY_USABLE, [((), 1.0)]), gauge(KMS_KEY_LAST_ROTATION, [((), 0.0)])],
     "webhooks": lambda: [
-        gauge(series, [((), 2.0)]) for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS)
+        gauge(series, [((), 2.0)])
+        for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS, SUBSCRIPTIONS_SUSPENDED)
     ],
     "workers": lambda: [gauge(BACKGROUND_WORKERS, [(("live",), 2.0), (("missing",), 0.0)])],
     "rotation": lambda: [

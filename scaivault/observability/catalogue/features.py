@@ -109,6 +109,14 @@ WEBHOOK_OLDEST_PENDING_SECONDS = Series(
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
+SUBSCRIPTIONS_SUSPENDED = Series(
+    "scaivault_subscriptions_suspended",
+    Kind.GAUGE,
+    "Subscriptions that are delivered to a webhook, and told nothing because their owner does not administer the "
+    "tenant any more.",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
 SECRET_ROTATIONS = Series(
     "scaivault_secret_rotations_total",
     Kind.COUNTER,
@@ -185,6 +193,7 @@ _HERE = (
     WEBHOOK_ATTEMPTS,
     WEBHOOK_DELIVERIES,
     WEBHOOK_QUEUE_DEPTH,
+    SUBSCRIPTIONS_SUSPENDED,
     WEBHOOK_OLDEST_PENDING_SECONDS,
     SECRET_ROTATIONS,
     ROTATION_QUEUE_DEPTH,

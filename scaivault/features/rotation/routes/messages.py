@@ -93,7 +93,7 @@ class RotationPolicyPatch(Body):
             auto_generate=self.auto_generate if "auto_generate" in given else None,
             secret_policy_id=self.secret_policy_id,
             secret_policy_is_given="secret_policy_id" in given,
-            webhook_ids=tuple(self.webhook_ids) if "webhook_ids" in given else None,
+            webhook_ids=tuple(dict.fromkeys(self.webhook_ids)) if "webhook_ids" in given else None,
             is_active=self.is_active if "is_active" in given else None,
         )
 
