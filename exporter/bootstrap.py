@@ -97,7 +97,8 @@ def look_once(settings: ExporterSettings) -> tuple[bytes, Sequence[str]]:
 def _looks(settings: ExporterSettings, itself: Itself) -> Sequence[Collector]:
     reading: Callable[[], Reading] = partial(Reading, settings.database_url, itself.database.observe)
     redis = client(settings.redis_url, REDIS_SECONDS)
-    return collectors(Sources(reading, redis, key_service(settings.root_key, development=settings.development)))
+    kms = key_service(settings.root_key, development=settings.development)
+    return collectors(Sources(reading, redis, kms, settings.workers_expected))
 
 
 def _told(log: logs.EventLog, name: str, failure: Exception | None) -> None:

@@ -17,6 +17,7 @@ from scaivault.kernel.ports import KeyService
 from scaivault.ratelimit import stats as limits
 from scaivault.storage.database import Session
 from scaivault.storage.reading import Reading
+from scaivault.workers import stats as workers
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Sources:
     reading: Callable[[], Reading]
     redis: Redis
     kms: KeyService
+    workers_expected: int
 
 
 def collectors(sources: Sources) -> Sequence[Collector]:
@@ -41,6 +43,7 @@ def collectors(sources: Sources) -> Sequence[Collector]:
         Collector("kms", _with_session(sources, kms)),
         Collector("webhooks", _with_session(sources, events.collect)),
         Collector("rotation", _with_session(sources, rotation.collect)),
+        Collector("workers", _with_session(sources, partial(workers.collect, expected=sources.workers_expected))),
         Collector("limits", partial(limits.bucket_fill, sources.redis)),
     )
 

@@ -21,6 +21,7 @@ class ExporterSettings:
     root_key: RootKey
     development: bool
     interval_seconds: float
+    workers_expected: int
     log_level: str
     log_format: str
 
@@ -44,6 +45,7 @@ class ExporterSettings:
             settings.root_key,
             settings.development,
             float(settings.exporter_interval_seconds),
+            settings.workers_expected,
             settings.log_level,
             settings.log_format,
         )

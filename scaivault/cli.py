@@ -23,7 +23,9 @@ from scaivault.kernel.ids import PARTNER_ID, TENANT_ID
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Settings, SettingsInvalid, process_environ, variables
 
 if TYPE_CHECKING:
+    from scaivault.bootstrap.services import Services
     from scaivault.crypto.rotation import KeyRotation, Proof
+    from scaivault.features.identity.model import Identity
 
 FAULTY = 2
 PROGRESS_SECONDS = 0.2
@@ -147,25 +149,44 @@ def bootstrap(
 
     The administrator's token is the only line on standard output, and is never shown again.
     """
-    from scaivault.bootstrap.api import build  # noqa: PLC0415 - the other commands need no services
-    from scaivault.features.identity.model import USER_ID, Identity  # noqa: PLC0415
-
-    if re.fullmatch(USER_ID, admin, re.ASCII) is None:
-        raise click.BadParameter("write user:NAME, such as user:alice@example.com", param_hint="--admin")
-    holder = Identity(admin, admin_name or admin, roles=frozenset({Role.TENANT_ADMIN}))
-    services = build(_settings_or_exit())
-    services.open()
-    try:
+    holder = _administrator(admin, admin_name or admin)
+    with _services("Nothing was created.") as services:
         installed = services.installer.install(
             partner_name, tenant_name, holder, partner_id=partner_id, tenant_id=tenant_id
         )
-    except VaultError as error:
-        _fail(f"Nothing was created. {error.message}")
-    finally:
-        services.close()
     click.echo(f"Created partner {installed.partner_id} and tenant {installed.tenant_id}.", err=True)
     click.echo(f"The token of {admin} follows. Store it now: it is not shown again.", err=True)
     click.echo(installed.token)
+
+
+@server.command("let-in", short_help="Make a token for an administrator who is locked out.")
+@click.option("--tenant", required=True, callback=_id_form(TENANT_ID), metavar="ID", help="Whose administrator it is.")
+@click.option("--admin", required=True, metavar="IDENTITY", help="Who it is, such as user:alice@example.com.")
+@click.option(
+    "--lifetime",
+    default="24h",
+    show_default=True,
+    callback=_duration,
+    metavar="DURATION",
+    help="When the token ends: as soon as others can sign in again, and 365d at most.",
+)
+def let_in(tenant: str, admin: str, lifetime: timedelta) -> None:
+    """Make a token for an administrator of a tenant, when nobody there can make one any more.
+
+    To be run where the API's environment is, root key included. The identity is made an administrator, or is added as
+    one; its groups and policies stay. The tenant's audit trail has it, as an act of system:operator.
+
+    The token is the only line on standard output, and is never shown again.
+    """
+    from scaivault.features.identity.model import LONGEST_TOKEN_LIFETIME  # noqa: PLC0415 - as for bootstrap
+
+    holder = _administrator(admin, admin)
+    if not timedelta() < lifetime <= LONGEST_TOKEN_LIFETIME:
+        raise click.BadParameter("write up to 365d", param_hint="--lifetime")
+    with _services("Nobody was let in.") as services:
+        token = services.installer.let_in(tenant, holder, lifetime)
+    click.echo(f"The token of {admin} follows. It ends in {lifetime}, and is not shown again.", err=True)
+    click.echo(token)
 
 
 @server.command("check-config", short_help="Say whether the configuration is sound, with every fault.")
@@ -298,6 +319,29 @@ class _Progress:
         click.echo(f"\r\x1b[K{line}" if self._is_watched else line, err=True, nl=not self._is_watched)
         if self._is_watched and done >= total:
             click.echo(err=True)
+
+
+def _administrator(identity: str, name: str) -> "Identity":
+    from scaivault.features.identity.model import USER_ID, Identity  # noqa: PLC0415 - the other commands need no services
+
+    if re.fullmatch(USER_ID, identity, re.ASCII) is None:
+        raise click.BadParameter("write user:NAME, such as user:alice@example.com", param_hint="--admin")
+    return Identity(identity, name, roles=frozenset({Role.TENANT_ADMIN}))
+
+
+@contextmanager
+def _services(in_vain: str) -> Iterator["Services"]:
+    """This installation's services; an error ends the command, with what that means."""
+    from scaivault.bootstrap.api import build  # noqa: PLC0415 - the other commands need no services
+
+    services = build(_settings_or_exit())
+    services.open()
+    try:
+        yield services
+    except VaultError as error:
+        _fail(f"{in_vain} {error.message}")
+    finally:
+        services.close()
 
 
 @contextmanager

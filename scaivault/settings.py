@@ -240,6 +240,7 @@ class Settings(BaseModel):
     exporter_bind_address: ListenAddress = Address("127.0.0.1", 9465)
     exporter_database_url: Annotated[SecretStr | None, _url("postgresql", "postgres")] = None
     exporter_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 15
+    workers_expected: Annotated[int, Field(ge=0, le=1000)] = 0
     otel_exporter_otlp_endpoint: WebUrl | None = None
     otel_exporter_otlp_headers: Annotated[SecretStr | None, BeforeValidator(_otlp_headers)] = None
     otel_exporter_otlp_certificate: FilePath | None = None

@@ -4,9 +4,12 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 
 from scaivault.app import create_app
 from scaivault.bootstrap.api import build
@@ -15,11 +18,28 @@ from scaivault.crypto.kms.local import write_key_file
 from scaivault.features.identity.model import Identity
 from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import RATE_LIMIT_PREFIX, RATE_LIMITS, Address, Settings
+from scaivault.storage import epochs
 
 TENANT = "tnt_a"
 OTHER_TENANT = "tnt_b"
 # Limits that no test comes near, but for those about limits.
 PLENTY = {RATE_LIMIT_PREFIX + category: "1000000" for category in RATE_LIMITS}
+
+
+class KnownRule(Rule):
+    """A rule of an application that forms its addresses as the same rule of the one before it did: to compile two
+    hundred of them again takes longer than what most tests do with their house."""
+
+    known: ClassVar = {}
+
+    def _compile_builder(self, append_unknown=True):
+        key = (self.rule, tuple(self._trace), repr(self.defaults), append_unknown)
+        if key not in self.known:
+            self.known[key] = super()._compile_builder(append_unknown)
+        return self.known[key]
+
+
+Flask.url_rule_class = KnownRule
 
 
 class HandClock:
@@ -152,6 +172,15 @@ def partner_admin(house, ada):
     pat = house.someone("user:pat@partner.example", roles=[Role.PARTNER_ADMIN])
     house.allow(ada, "user:pat@partner.example", ("**", ["admin"]))
     return pat
+
+
+@pytest.fixture
+def heard_soon(monkeypatch):
+    """Knowledge of who may do what is as fresh as ever after a tenth of the time, and so long is waited for all to have it.
+
+    For houses that no other process serves.
+    """
+    monkeypatch.setattr(epochs, "FRESH_SECONDS", epochs.FRESH_SECONDS / 10)
 
 
 @pytest.fixture

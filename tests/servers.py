@@ -18,6 +18,7 @@ import psycopg
 import pytest
 import redis
 from psycopg import sql
+from psycopg.pq import ExecStatus
 
 from scaivault.dev import postgres, valkey
 
@@ -53,10 +54,17 @@ def template_database(postgres_server: postgres.Server) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def spares(postgres_server: postgres.Server, template_database: str) -> Iterator["Spares"]:
+    with contextlib.closing(Spares(postgres_server, template_database)) as made:
+        yield made
+
+
 @pytest.fixture
-def database_url(postgres_server: postgres.Server, template_database: str) -> Iterator[str]:
-    with fresh_database(postgres_server, template_database) as url:
-        yield url
+def database_url(spares: "Spares") -> Iterator[str]:
+    name, url = spares.take()
+    yield url
+    spares.give_back(name)
 
 
 @pytest.fixture
@@ -72,6 +80,54 @@ def module_database_url(postgres_server: postgres.Server, template_database: str
         yield url
 
 
+class Spares:
+    """Copies of a template: while a test has one, the server makes the next and clears the last away."""
+
+    def __init__(self, server: postgres.Server, template: str) -> None:
+        self._server, self._template = server, template
+        self._making, self._dropping = (Errand(server) for _ in range(2))
+        self._make()
+
+    def take(self) -> tuple[str, str]:
+        """A name and how its owner reaches it."""
+        self._making.await_done()
+        taken = self._next
+        self._make()
+        return taken, self._server.url(taken)
+
+    def give_back(self, name: str) -> None:
+        """Dropped, with whoever is still connected."""
+        self._dropping.begin(_drop(name))
+
+    def close(self) -> None:
+        self._making.close()
+        self._dropping.close()
+
+    def _make(self) -> None:
+        self._next = f"test_{next(_numbers)}"
+        self._making.begin(_copy(self._next, self._template))
+
+
+class Errand:
+    """A superuser's connection that works on one statement, while we do something else."""
+
+    def __init__(self, server: postgres.Server) -> None:
+        self._connection = psycopg.connect(server.url("postgres", postgres.SUPERUSER), autocommit=True)
+        self._wire = self._connection.pgconn
+
+    def begin(self, statement: sql.Composed) -> None:
+        self.await_done()
+        self._wire.send_query(statement.as_bytes(self._connection))
+
+    def await_done(self) -> None:
+        while (result := self._wire.get_result()) is not None:
+            assert result.status == ExecStatus.COMMAND_OK, result.error_message
+
+    def close(self) -> None:
+        self.await_done()
+        self._connection.close()
+
+
 @contextlib.contextmanager
 def fresh_database(server: postgres.Server, template: str) -> Iterator[str]:
     """A copy of `template`, dropped afterwards with whoever is still connected."""
@@ -80,12 +136,20 @@ def fresh_database(server: postgres.Server, template: str) -> Iterator[str]:
     try:
         yield server.url(name)
     finally:
-        _administer(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        _administer(server, _drop(name))
 
 
 def _create(server: postgres.Server, name: str, template: str) -> None:
+    _administer(server, _copy(name, template))
+
+
+def _copy(name: str, template: str) -> sql.Composed:
     names = [sql.Identifier(each) for each in (name, postgres.OWNER, template)]
-    _administer(server, sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(*names))
+    return sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(*names)
+
+
+def _drop(name: str) -> sql.Composed:
+    return sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
 
 
 def _administer(server: postgres.Server, statement: sql.Composed) -> None:

@@ -1,6 +1,6 @@
 """Write what in helm/scaivault follows from other files: `python -m tools.chart`, a part of `make docs`.
 
-- `files/`: copies of the rules and the dashboards, since Helm reads nothing outside of a chart
+- `files/`: copies of the rules and the dashboards, since Helm reads nothing outside of a chart; where runbooks are
 - `values.schema.json`: what `config` takes, from the settings
 - `README.md`: the table of values, from the comments in values.yaml
 """
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from scaivault.kernel import durations
 from scaivault.settings import RATE_LIMIT_PREFIX, SECRETS, Settings, variables
+from tools.monitoring.runbooks import RUNBOOK_BASE
 
 CHECKOUT: Final = Path(__file__).parents[1]
 CHART: Final = CHECKOUT / "helm" / "scaivault"
@@ -35,6 +36,7 @@ NOT_IN_CONFIG: Final[Mapping[str, str]] = {
     "TLS_CERT_FILE": "tls.existingSecret",
     "TLS_KEY_FILE": "tls.existingSecret",
     "OTEL_EXPORTER_OTLP_CERTIFICATE": "otlpCa",
+    "WORKERS_EXPECTED": "worker.replicas",
     "METRICS_DIR": "nothing: it is a volume of the pod's own",
 }
 
@@ -65,6 +67,7 @@ def files() -> dict[str, str]:
     readme = (CHART / "README.md").read_text(encoding="utf-8")
     values = (CHART / "values.yaml").read_text(encoding="utf-8")
     return copies | {
+        "files/runbook-base": f"{RUNBOOK_BASE}\n",
         "values.schema.json": _schema(json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))),
         "README.md": TABLE.sub(lambda _: _table(values), readme),
     }

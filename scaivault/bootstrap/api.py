@@ -111,7 +111,7 @@ def build(
         origins=Origins(settings.trusted_proxies),
         instruments=base.instruments,
         log=base.log,
-        installer=Installer(base.database, base.hasher, base.clock),
+        installer=Installer(base.database, base.journal, base.hasher, base.clock),
         policies=policies,
         rotation=base.rotation,
         database=base.database,

@@ -16,6 +16,7 @@ from scaivault.features.events.routes import subscriptions
 from scaivault.features.events.service.addresses import Addresses
 from scaivault.features.events.service.hooks import Hooks
 from scaivault.features.events.service.polling import PollService, stirred
+from scaivault.features.events.service.subscription_log import SubscriptionLog
 from scaivault.features.events.service.subscriptions import SubscriptionService
 from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.waiting import WaitingRoom
@@ -33,6 +34,7 @@ from scaivault.features.identity.service.trusts import TrustService
 from scaivault.features.policies.service.shared import SharedGuard
 from scaivault.features.rotation import routes as rotation_routes
 from scaivault.features.rotation.errors import RotationPolicyNotFound
+from scaivault.features.rotation.service.mentions import PolicyMentions
 from scaivault.features.rotation.service.policies import RotationPolicyService
 from scaivault.features.rotation.service.rotations import RotationService
 from scaivault.features.rotation.service.upkeep import Upkeep
@@ -152,12 +154,15 @@ def events_tables(settings: Settings, base: Base, room: WaitingRoom) -> Sequence
     database, journal, guard, clock = base.database, base.journal, base.guard, base.clock
     return (
         event_routes.routes(
-            WebhookService(database, journal, guard, clock, hooks, addresses, await_heard),
+            WebhookService(
+                database, journal, guard, clock, hooks, addresses, PolicyMentions(journal, clock), await_heard
+            ),
             TrialService(database, journal, guard, clock, base.webhook_secrets, postman_of(settings, base)),
             base.cursors,
         ),
         subscriptions.routes(
             SubscriptionService(database, journal, guard, clock, hooks, addresses, await_heard),
+            SubscriptionLog(database, journal, guard, clock),
             PollService(database, journal, guard, guard, clock, room),
             base.cursors,
         ),

@@ -35,6 +35,8 @@ EXPORTER_GRANTS = (
     "GRANT SELECT (tenant_id, id, is_enabled) ON webhooks TO scaivault_exporter",
     "GRANT SELECT (tenant_id, webhook_id, next_attempt_at) ON webhook_deliveries TO scaivault_exporter",
     "GRANT SELECT (sequence, occurred_at, is_dispatched) ON events TO scaivault_exporter",
+    "GRANT SELECT ON suspended_subscriptions TO scaivault_exporter",
+    "GRANT SELECT (started_at, seen_at) ON workers TO scaivault_exporter",
 )
 START_SECONDS = 60
 ORPHAN_SECONDS = 20

@@ -31,6 +31,9 @@ _STRUCTURE = re.compile(rb"[\[\]{},]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL_ESCAPE = re.compile(rb"\\u0000")
 
+# How the library begins: "String should have at least 1 character".
+_LIBRARYS_OWN = re.compile(r"^[A-Z][a-z]+ should ")
+
 # What parts of a body raise by `messages.fault_of`.
 _REFUSALS: Mapping[str, type[VaultError]] = {each.code: each for each in (InvalidDuration, InvalidGlob)}
 
@@ -116,7 +119,7 @@ def validate(kind: type[Message], value: object) -> Message:
         return kind.model_validate(value)
     except ValidationError as invalid:
         faults = invalid.errors(include_url=False, include_input=False)
-        fields = {_field(fault["loc"]): _reason(fault) for fault in faults[:MAX_FAULTS]}
+        fields = {_field(fault, value): _reason(fault) for fault in faults[:MAX_FAULTS]}
         for fault in faults:
             if fault["type"] in _REFUSALS:
                 raise _REFUSALS[fault["type"]](fault["msg"], fields=fields) from None
@@ -137,12 +140,30 @@ def _reason(fault: ErrorDetails) -> str:
             return f"its {context['discriminator']} must be one of {context['expected_tags']}"
         case "missing":
             return "is required"
-    return fault["msg"].removeprefix("Value error, ").replace("Input should ", "must ", 1)
+    message = fault["msg"].removeprefix("Value error, ")
+    return _LIBRARYS_OWN.sub("must ", message, count=1).partition(" after validation, not ")[0]
 
 
-def _field(location: tuple[int | str, ...]) -> str:
-    """`rules.0.path_pattern`. A name is shown only so far as it can be shown: the client wrote it."""
-    return ".".join(str(part)[:100] for part in location) or "body"
+def _field(fault: ErrorDetails, value: object) -> str:
+    """`rules.0.path_pattern`, as it was sent: the library also names which of several forms a part was read as.
+
+    A name is shown only so far as it can be shown: the client wrote it.
+    """
+    location, here, shown = fault["loc"], value, list[str]()
+    for number, part in enumerate(location, start=1):
+        is_missing = fault["type"] == "missing" and number == len(location)
+        is_sent = isinstance(part, int) or (isinstance(here, Mapping) and part in here)
+        if not is_sent and not is_missing:
+            continue
+        shown.append(str(part)[:100])
+        here = _part_of(here, part)
+    return ".".join(shown) or "body"
+
+
+def _part_of(whole: object, part: int | str) -> object:
+    if isinstance(whole, Mapping):
+        return whole.get(part)
+    return whole[part] if isinstance(whole, list) and isinstance(part, int) and part < len(whole) else None
 
 
 def check_size(declared: int | None, most: int) -> None:

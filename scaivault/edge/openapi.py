@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from scaivault.edge.problems import status_of
-from scaivault.edge.routes import Route, Routes
+from scaivault.edge.routes import Route, Routes, Sent
 from scaivault.kernel import errors
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.paths import MAX_PATH_CHARACTERS, MAX_PATH_SEGMENTS, SEGMENT
@@ -67,11 +67,13 @@ _HEADERS: Mapping[str, Mapping[str, object]] = {
 }
 _HEADERS_OF = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 _LIMIT_HEADERS = tuple(name for name in _HEADERS if name.startswith("X-RateLimit-"))
+_SAID_OTHERWISE = frozenset({"accept", "authorization", "content-type"})
 Schemas = Mapping[Any, Any]  # (message type, mode) to its schema; pydantic's key type is wider than ours
 
 
 def document(tables: Iterable[Routes], version: str) -> bytes:
     """The whole API as JSON."""
+    tables = list(tables)
     routes = [(table, route) for table in tables for route in table.table]
     schemas, definitions = models_json_schema(_models(route for _, route in routes), ref_template=_REF)
     paths: dict[str, dict[str, Any]] = {}
@@ -91,13 +93,42 @@ def document(tables: Iterable[Routes], version: str) -> bytes:
             "security": [{"bearer": []}],
             "tags": [{"name": name} for name in sorted({table.name for table, _ in routes})],
             "paths": paths,
+            "webhooks": {sent.name: {"post": _sending(table, sent)} for table in tables for sent in table.sends},
             "components": {
-                "schemas": {**definitions.get("$defs", {}), "Error": _ERROR_SCHEMA},
+                "schemas": {
+                    **definitions.get("$defs", {}),
+                    **{_schema_name(sent): sent.body for table in tables for sent in table.sends},
+                    "Error": _ERROR_SCHEMA,
+                },
                 "headers": {name: {**header, "schema": {"type": "string"}} for name, header in _HEADERS.items()},
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             },
         }
     ).encode()
+
+
+def _sending(table: Routes, sent: Sent) -> dict[str, Any]:
+    """What a receiver is to serve. Headers that OpenAPI has other words for are no parameters."""
+    return {
+        "operationId": f"receive_{re.sub(r'[^a-z]+', '_', sent.name)}",
+        "summary": sent.summary,
+        "tags": [table.name],
+        "security": [],
+        "parameters": [
+            {**_parameter("header", name, {"type": "string"}, is_required=is_always_sent), "description": says}
+            for name, (says, is_always_sent) in sent.headers.items()
+            if name.lower() not in _SAID_OTHERWISE
+        ],
+        "requestBody": {"required": True, "content": _json({"$ref": _REF.format(model=_schema_name(sent))})},
+        "responses": {
+            "2XX": {"description": "It is taken. What the answer says is not looked at."},
+            "default": {"description": "It is not, and will be sent again; redirects are not followed."},
+        },
+    }
+
+
+def _schema_name(sent: Sent) -> str:
+    return "".join(word.capitalize() for word in re.split(r"[^a-z]+", sent.name)) + "Event"
 
 
 def _models(routes: Iterable[Route]) -> list[tuple[type[BaseModel], JsonSchemaMode]]:

@@ -90,12 +90,26 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What is sent to addresses of others, for the documentation: a POST with this body.
+
+    `headers` say what each is, and whether it is always there.
+    """
+
+    name: str
+    summary: str
+    headers: Mapping[str, tuple[str, bool]]
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Routes:
-    """A feature's table of routes under one path category."""
+    """A feature's table of routes under one path category, and what it sends to others."""
 
     name: str
     category: str
     table: Sequence[Route]
+    sends: Sequence[Sent] = ()
 
 
 def operations(tables: Iterable[Routes]) -> set[tuple[str, str]]:

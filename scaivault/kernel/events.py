@@ -1,6 +1,6 @@
 """What happened, for those outside who want to know. Named facts only: there is no place to put a secret's value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -71,6 +71,7 @@ class Event:
 
     `secret_type` and `tags` are those of the secret it is about, for filters; they are not part of what is told.
     `resource` names what it is about if that is no path: events of one are told in the order in which they happened.
+    `also_to` are webhooks, by id, that are told of it without listening for its kind; their filters hold.
     """
 
     kind: EventType
@@ -80,3 +81,4 @@ class Event:
     secret_type: str | None = None
     tags: frozenset[str] = frozenset()
     resource: str | None = None
+    also_to: Sequence[str] = ()

@@ -115,6 +115,13 @@ class Outbox(Protocol[TxTo]):
         """Add the event to the caller's transaction; nothing, and at no cost, where nobody listens for it."""
 
 
+class Mentions(Protocol[TxTo]):
+    """What names webhooks by their ids, for who deletes one."""
+
+    def drop_webhook(self, tx: TxTo, caller: Caller, webhook_id: str) -> Sequence[str]:
+        """Have nothing name it any more; the ids of what did. The webhook's row is deleted before, in `tx`."""
+
+
 class Rotations(Protocol[TxTo]):
     """How often secrets are renewed, for who writes them: their rows are locked by the caller's transaction."""
 

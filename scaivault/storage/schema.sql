@@ -175,7 +175,8 @@ CREATE TABLE public.events (
     tags text[] NOT NULL,
     body text NOT NULL,
     is_dispatched boolean DEFAULT false NOT NULL,
-    order_key text COLLATE pg_catalog."C"
+    order_key text COLLATE pg_catalog."C",
+    also_to text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C"
 );
 
 ALTER TABLE public.events ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (
@@ -433,6 +434,31 @@ CREATE TABLE public.subscriptions (
     CONSTRAINT subscriptions_paths_check CHECK ((cardinality(paths) > 0))
 );
 
+CREATE TABLE public.tenants (
+    id text NOT NULL,
+    partner_id text NOT NULL,
+    name text NOT NULL,
+    status text DEFAULT 'ACTIVE'::text NOT NULL,
+    authority_epoch bigint DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    is_shared_space boolean DEFAULT false NOT NULL,
+    slug text,
+    changed_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    last_synced_at timestamp with time zone,
+    CONSTRAINT tenants_shared_space_check CHECK ((is_shared_space = (id = partner_id))),
+    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
+);
+
+CREATE VIEW public.suspended_subscriptions AS
+ SELECT tenant_id,
+    id
+   FROM public.subscriptions
+  WHERE ((delivery_type = 'webhook'::text) AND (NOT (EXISTS ( SELECT
+           FROM ((public.identities
+             JOIN public.tenants ON ((tenants.id = identities.tenant_id)))
+             JOIN public.partners ON ((partners.id = tenants.partner_id)))
+          WHERE ((identities.tenant_id = subscriptions.tenant_id) AND (identities.id = subscriptions.owner_id) AND (identities.status = 'ACTIVE'::text) AND (tenants.status = 'ACTIVE'::text) AND (partners.status = 'ACTIVE'::text) AND (identities.roles && ARRAY['tenant_admin'::text, 'partner_admin'::text, 'super_admin'::text]))))));
+
 CREATE TABLE public.system_keys (
     purpose text NOT NULL,
     version integer NOT NULL,
@@ -449,21 +475,6 @@ CREATE TABLE public.tenant_keys (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     partner_id text NOT NULL,
     CONSTRAINT tenant_keys_version_check CHECK ((version > 0))
-);
-
-CREATE TABLE public.tenants (
-    id text NOT NULL,
-    partner_id text NOT NULL,
-    name text NOT NULL,
-    status text DEFAULT 'ACTIVE'::text NOT NULL,
-    authority_epoch bigint DEFAULT 0 NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    is_shared_space boolean DEFAULT false NOT NULL,
-    slug text,
-    changed_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
-    last_synced_at timestamp with time zone,
-    CONSTRAINT tenants_shared_space_check CHECK ((is_shared_space = (id = partner_id))),
-    CONSTRAINT tenants_status_check CHECK ((status = ANY (ARRAY['ACTIVE'::text, 'SUSPENDED'::text, 'DELETED'::text])))
 );
 
 CREATE TABLE public.tokens (
@@ -801,6 +812,8 @@ CREATE INDEX secrets_owner_idx ON public.secrets USING btree (tenant_id, ((metad
 CREATE INDEX secrets_secret_policy_idx ON public.secrets USING btree (tenant_id, secret_policy_id) WHERE (secret_policy_id IS NOT NULL);
 
 CREATE INDEX secrets_type_idx ON public.secrets USING btree (tenant_id, secret_type, path);
+
+CREATE INDEX subscriptions_delivered_idx ON public.subscriptions USING btree (tenant_id, id) WHERE (delivery_type = 'webhook'::text);
 
 CREATE INDEX subscriptions_owner_idx ON public.subscriptions USING btree (tenant_id, owner_id, id);
 

@@ -12,10 +12,12 @@ import re
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.series import Kind, Scope
 from tests.contract.promql import RATES, grouped_by, made_labels, selectors
+from tools.monitoring.rules.recording import RECORDS
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 BY_NAME = {series.name: series for series in CATALOGUE}
 TARGET_LABELS = {"namespace", "job", "instance"}
+RECORDED = {record.name for record in RECORDS}
 UNITS = {"none", "short", "percentunit", "s", "bytes", "reqps", "ops", "cps", "dateTimeAsIso"}  # of the linter's list
 KINDS = {"timeseries", "stat", "bargauge", "table", "state-timeline"}
 COLUMNS = 24
@@ -23,6 +25,7 @@ DESCRIPTION = re.compile(r".+\.\n\n\*\*Normal:\*\* .+\n\n\*\*If not:\*\* .+", re
 # Read by another aggregation than `sum` although each pod tells its own: adding them up says nothing.
 NOT_ADDITIVE = {
     "up": "one of a target",
+    "scaivault:scaivault_request_errors:ratio_rate3d": "a share: the worst is told",
     "scaivault_ready": "whether it is so of a pod",
     "scaivault_dependency_ready": "whether it is so of a pod",
     "scaivault_build_info": "counted: it is always 1",
@@ -175,7 +178,9 @@ def _is_of(selector, *kinds):
 def catalogue_series_rule(dashboard):
     for title, each in _selected(dashboard):
         is_part = each.name != each.series
-        if each.name != "up" and (each.series not in BY_NAME or is_part is not _is_of(each, Kind.HISTOGRAM)):
+        if each.name in RECORDED | {"up"}:
+            continue
+        if each.series not in BY_NAME or is_part is not _is_of(each, Kind.HISTOGRAM):
             yield title, f"{each.name} is not in the catalogue"
 
 
@@ -262,6 +267,15 @@ def panel_kind_rule(dashboard):
             yield panel["title"], "states without words"
 
 
+def panel_shades_rule(dashboard):
+    """Grafana takes a pattern without slashes for all of a name."""
+    for panel in panels(dashboard):
+        for override in panel["fieldConfig"].get("overrides", []):
+            pattern = override["matcher"]["options"]
+            if not re.fullmatch(r"/.+/", pattern):
+                yield panel["title"], f"{pattern} would have to be a whole legend"
+
+
 def panel_ids_rule(dashboard):
     ids = [panel["id"] for panel in dashboard["panels"]]
     titles = [panel["title"] for panel in panels(dashboard)]
@@ -309,6 +323,7 @@ RULES = (
     quantile_rule,
     import_rule,
     panel_kind_rule,
+    panel_shades_rule,
     panel_ids_rule,
     grid_rule,
 )

@@ -240,6 +240,14 @@ OPERATIONS = (
         "subscription_poll",
         {"event_ids": [f"evt_{'0' * 32}"]},
     ),
+    Operation("GET", f"{ONE_SUBSCRIPTION}/deliveries", "subscriptions:read", "subscriptions", "subscription"),
+    Operation(
+        "POST",
+        f"{ONE_SUBSCRIPTION}/deliveries/<delivery_id>/redeliver",
+        "subscriptions:write",
+        "subscriptions",
+        "subscription",
+    ),
     # Audit
     Operation("GET", "/v1/audit/logs", "audit:read", "audit", "audit_query"),
     Operation("GET", "/v1/audit/secrets/<secret:path>", "audit:read", "audit", "audit_query"),

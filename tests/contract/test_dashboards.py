@@ -182,6 +182,7 @@ FAULTS = {
     "quantile_rule": _ask("histogram_quantile(0.9, rate(scaivault_db_latency_seconds_bucket[5m]))"),
     "import_rule": _set_dashboard(__inputs=[]),
     "panel_kind_rule": _set(type="graph"),
+    "panel_shades_rule": _set(fieldConfig={"overrides": [{"matcher": {"id": "byRegexp", "options": "2xx$"}}]}),
     "panel_ids_rule": _set(id=2),
     "grid_rule": _set(gridPos={"x": 3, "y": 1, "w": 6, "h": 4}),
 }

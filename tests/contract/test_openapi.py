@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import hypothesis
 import jsonschema_rs
+import psycopg
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -108,7 +109,7 @@ def operations(document):
 class TestForm:
     def test_it_is_openapi_3_1(self, document):
         assert document["openapi"].startswith("3.1.")
-        assert set(document) <= {"openapi", "info", "servers", "security", "tags", "paths", "components"}
+        assert set(document) <= {"openapi", "info", "servers", "security", "tags", "paths", "webhooks", "components"}
         assert set(document["info"]) == {"title", "version", "description", "license"}
 
     def test_every_route_is_in_it_and_nothing_else(self, operations):
@@ -256,15 +257,39 @@ def existing(ada, pat, room):
         pat.delete(f"/v1/subscriptions/{each['id']}")
 
 
+def prepare(pat, database_url, operation, existing):
+    """What is there is brought into the state in which it can be asked for this."""
+    if operation.rule.endswith(":recover"):
+        pat.delete(operation.address(path=existing["path"]).removesuffix(":recover"))
+    if operation.rule.startswith("/v1/subscriptions/<subscription_id>/deliveries"):  # what is polled has none
+        existing |= delivered(pat, database_url, existing["delivery_id"])
+    if operation.name == "DELETE /v1/policies/<policy_id>":  # which is refused, unless forced, while it is bound
+        pat.delete("/v1/policies/{policy_id}/bindings/{binding_id}".format(**existing))
+
+
+def delivered(pat, database_url, delivery_id):
+    """A subscription that is delivered, with what another webhook was sent in its log."""
+    means = {"type": "webhook", "url": "http://127.0.0.1:9/hook", "secret": WEBHOOK["secret"]}
+    mine = pat.post("/v1/subscriptions", {**SUBSCRIPTION, "delivery": means}).json["id"]
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            """
+            INSERT INTO webhook_deliveries (tenant_id, webhook_id, id, event_id, sequence, status, created_at)
+            SELECT tenant_id, %(mine)s, id, event_id, sequence, 'failed', created_at
+              FROM webhook_deliveries
+             WHERE id = %(delivery_id)s
+            """,
+            {"mine": mine, "delivery_id": delivery_id},
+        )
+    return {"subscription_id": mine}
+
+
 @pytest.mark.parametrize("operation", [each for each in ASKABLE if each.name not in UNSERVED], ids=by_name)
-def test_what_it_allows_is_answered_as_it_says(asked, ask, pat, existing, room, operation):
+def test_what_it_allows_is_answered_as_it_says(standing, asked, ask, pat, existing, room, operation):
     """About what is there and what is not; something that is asked of what is there succeeds."""
     described = asked[template(operation.rule)][operation.method]
     answered = set()
-    if operation.rule.endswith(":recover"):
-        pat.delete(operation.address(path=existing["path"]).removesuffix(":recover"))
-    if operation.name == "DELETE /v1/policies/<policy_id>":  # which is refused, unless forced, while it is bound
-        pat.delete("/v1/policies/{policy_id}/bindings/{binding_id}".format(**existing))
+    prepare(pat, standing.database_url, operation, existing)
 
     @hypothesis.seed(2)
     @settings(

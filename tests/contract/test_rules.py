@@ -1,6 +1,7 @@
 """prometheus-rules/ is what its data makes, Prometheus and our own lint have nothing to say of it, and it is complete."""
 
 import re
+import shutil
 import subprocess
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from tools.monitoring.rules.alerts import BY_MODULE
 from tools.monitoring.rules.lint import complaints, runbook_complaints
 from tools.monitoring.rules.recording import RECORDS
 from tools.monitoring.rules.thresholds import DRILL
+from tools.monitoring.runbooks import RUNBOOK_BASE
 from tools.monitoring.thresholds import PRODUCTION
 
 FOLDER = Path("prometheus-rules")
@@ -88,6 +90,19 @@ def test_every_alert_that_is_promised_is_there():
 
 def test_every_alert_has_a_runbook_and_every_runbook_an_alert():
     assert runbook_complaints(rules.ALERTS, RUNBOOKS) == []
+
+
+def test_runbooks_are_led_elsewhere_as_their_index_says(tmp_path):
+    (command,) = re.findall(r"`(sed -i .+)`$", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    for folder, pattern in (("prometheus-rules", "*.yaml"), ("grafana", "*.json")):
+        (tmp_path / folder).mkdir()
+        for file in Path(folder).glob(pattern):
+            shutil.copy(file, tmp_path / folder)
+    subprocess.run(["sh", "-e", "-c", command], cwd=tmp_path, check=True)
+    texts = [file.read_text() for file in tmp_path.rglob("*.*") if file.is_file()]
+    assert not any(RUNBOOK_BASE in text for text in texts)
+    led = sum(text.count("https://wiki.example/vault") for text in texts)
+    assert led >= len(rules.ALERTS) + len(list(Path("grafana").glob("*.json")))
 
 
 @EVERY_ALERT

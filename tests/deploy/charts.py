@@ -33,9 +33,10 @@ class Rendered:
     def pods(self):
         """The pod templates, by the component that they are of."""
         workloads = [*self.of("Deployment"), *self.of("Job")]
-        return {
+        templates = {
             each["metadata"]["labels"]["app.kubernetes.io/component"]: each["spec"]["template"] for each in workloads
         }
+        return templates | {each["metadata"]["labels"]["app.kubernetes.io/component"]: each for each in self.of("Pod")}
 
     def containers(self):
         """Those of the vault's own, by their names."""

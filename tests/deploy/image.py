@@ -88,7 +88,7 @@ def interpreter():
 
 
 @contextlib.contextmanager
-def built_image(parent=None):
+def built_image(parent):
     """An image below a new folder of `parent`, and two folders that its user may write to."""
     root = Path(tempfile.mkdtemp(prefix="scaivault-image-", dir=parent))
     root.chmod(0o755)

@@ -139,6 +139,7 @@ def _silenced_among(names):
         "ScaiVaultKmsSlow": "ScaiVaultKmsKeyUnusable",
         "ScaiVaultRedisSlow": "ScaiVaultRedisUnavailable",
         "ScaiVaultWorkerStalled": "ScaiVaultWorkerDown",
+        "ScaiVaultWorkerMissing": "ScaiVaultWorkerDown",
         "ScaiVaultRotationQueueStuck": "ScaiVaultWorkerDown",
         "ScaiVaultWebhookQueueGrowing": "ScaiVaultWorkerDown",
     }

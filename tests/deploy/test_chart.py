@@ -11,7 +11,7 @@ import yaml
 
 from tests.deploy.charts import CHART, EXAMPLES, EXTRA, NAMESPACE, RELEASE, Rendered, environ, example
 
-OPERATOR = json.loads((Path(__file__).parent / "prometheus_operator.json").read_text())
+CUSTOM = json.loads((Path(__file__).parent / "custom_resources.json").read_text())
 OLDEST, NEWEST = "1.27", "1.37"
 
 
@@ -29,10 +29,10 @@ def test_helm_lints_it_strictly(name):
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_kubernetes_knows_every_field(rendered, version):
-    """By its own schemas, which know the fields there are; of the operator's kinds by those fields that are used."""
+    """By its own schemas, which know the fields there are; of custom resources by those fields that are used."""
     for each in rendered.objects:
-        if each["kind"] in OPERATOR:
-            jsonschema.validate(each, OPERATOR[each["kind"]])
+        if each["kind"] in CUSTOM:
+            jsonschema.validate(each, CUSTOM[each["kind"]])
         else:
             kubernetes_validate.validate(each, version, strict=True)
 
@@ -193,10 +193,17 @@ def allowed(policy, direction):
 def test_policies_let_in_the_api_and_those_who_monitor():
     chart = Rendered(example("production"))
     api, worker, migration = (chart.one("NetworkPolicy", name) for name in ("acme-scaivault", "-worker", "-migration"))
-    by_port = {port["port"]: rule.get("from") for rule in api["spec"]["ingress"] for port in rule["ports"]}
+    by_port = {}
+    for rule in api["spec"]["ingress"]:
+        for port in rule["ports"]:
+            by_port.setdefault(port["port"], []).extend(rule["from"])
     monitoring = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
     assert by_port[9464] == by_port[9465] == monitoring
-    assert by_port[8443] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+    tested = chart.pods()["test"]["metadata"]["labels"]
+    *callers, tester = by_port[8443]
+    assert callers == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+    assert tester.keys() == {"podSelector"}
+    assert tester["podSelector"]["matchLabels"].items() <= tested.items()
     assert worker["spec"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9466}], "from": monitoring}]
     assert "ingress" not in migration["spec"]
     for policy in (api, worker, migration):
@@ -218,8 +225,32 @@ def test_the_notes_of_an_upgrade_offer_no_first_tenant():
 
 
 def test_connections_in_the_notes_are_those_that_the_pods_may_make():
-    """API: the pool and two of each process, four of the exporter; the worker: the pool and two; a pod more of each."""
-    assert f"must have {3 * (2 * 12 + 4) + 3 * 12} connections" in Rendered(example("minimal")).notes
+    """API: the pool and two of each process, seven of the exporter; the worker: the pool and two; a pod more of each."""
+    assert f"must have {3 * (2 * 12 + 7) + 3 * 12} connections" in Rendered(example("minimal")).notes
+
+
+def test_a_release_can_be_tested_when_it_is_installed(rendered):
+    (pod,) = rendered.of("Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (service,) = rendered.of("Service")
+    scheme = service["spec"]["ports"][0]["appProtocol"]
+    address = f"{service['metadata']['name']}.{NAMESPACE}:{service['spec']['ports'][0]['port']}"
+    assert pod["spec"]["containers"][0]["command"][-1] == f"{scheme}://{address}/v1/health/ready"
+    assert f"helm --namespace {NAMESPACE} test {RELEASE}" in rendered.notes
+
+
+def test_a_gateway_leads_to_the_service():
+    chart = Rendered(example("everything"))
+    (route,), (service,) = chart.of("HTTPRoute"), chart.of("Service")
+    assert route["spec"]["hostnames"] == ["vault.example.com"]
+    assert route["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "https"}]
+    [backend] = route["spec"]["rules"][0]["backendRefs"]
+    assert backend == {"name": service["metadata"]["name"], "port": service["spec"]["ports"][0]["port"]}
+
+
+def test_the_exporter_knows_how_many_workers_there_are_to_be(rendered):
+    replicas = rendered.one("Deployment", "-worker")["spec"]["replicas"]
+    assert environ(rendered.containers()["exporter"])["WORKERS_EXPECTED"] == str(replicas)
 
 
 def test_labels_and_jobs_are_what_the_alerts_know():

@@ -11,7 +11,7 @@ from exporter.settings import ExporterSettings
 from scaivault.settings import SECRETS, Settings, variables
 from tests.deploy.charts import CHART, EXAMPLES, EXTRA, Rendered, environ, example
 from tools import chart as generated
-from tools.monitoring.runbooks import RUNBOOKS
+from tools.monitoring.runbooks import RUNBOOK_BASE
 
 CHECKOUT = Path(__file__).parents[2]
 OF_A_FILE = {f"{name}_FILE": name for name in SECRETS}
@@ -157,7 +157,7 @@ def test_dashboards_lead_to_the_runbooks_that_are_elsewhere():
     shown = {
         name: text for each in Rendered(example("everything")).of("ConfigMap") for name, text in each["data"].items()
     }
-    assert shown == {name: text.replace(RUNBOOKS, base) for name, text in originals("grafana").items()}
+    assert shown == {name: text.replace(RUNBOOK_BASE, base) for name, text in originals("grafana").items()}
     assert all(base in text for text in shown.values())
 
 

@@ -194,6 +194,8 @@ NONSENSE = [
     ),
     ({"serviceAccount": {"create": False, "annotations": {"a": "b"}}}, "serviceAccount.annotations"),
     ({"ingress": {"tlsSecret": "x"}}, "ingress.enabled is not"),
+    ({"httpRoute": {"enabled": True}}, "httpRoute.parentRefs must name a Gateway"),
+    ({"httpRoute": {"parentRefs": [{"namespace": "gateways"}]}}, "httpRoute"),
 ]
 
 

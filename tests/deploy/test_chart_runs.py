@@ -19,19 +19,16 @@ from cryptography.x509.oid import NameOID
 
 from scaivault.settings import process_environ
 from tests.deploy.charts import Rendered, example, merged
-from tests.deploy.image import CHECKOUT, SOON, built_image
+from tests.deploy.image import CHECKOUT, SOON
 from tests.deploy.kubelet import AS_ROOT, Pod, require_mounts
 from tests.issuer import ec_key
 from tests.kms import aws, hsm
 from tests.ports import free_ports
 
 
-@pytest.fixture(scope="module")
-def image():
+@pytest.fixture(scope="module", autouse=True)
+def mounts():
     require_mounts()
-    # Not below /tmp, which in a pod is a volume of its own.
-    with built_image("/var/tmp") as built:  # noqa: S108 - a new folder in it that has a name of its own
-        yield built
 
 
 def chart_with(name, **changes):
@@ -93,11 +90,22 @@ def test_from_nothing_to_a_vault_that_is_watched_and_to_its_end(pods_of):
     assert re.search(r"^skt_\S{43}$", said, re.MULTILINE)
     assert pods["api"].running["api"].get("api", "/v1/health")[0] == 200
     assert_scraped(chart, pods)
+    status, said = tested(pods)
+    assert (status, said.startswith('200 {"status":"ready"')) == (0, True), said
 
     for pod in (pods["api"], pods["worker"]):
         assert set(pod.down().values()) == {0}
         for each in pod.running.values():
             assert "Traceback" not in each.log.read_text()
+
+
+def tested(pods):
+    """What `helm test` says, to which the Service is this machine."""
+    (container,) = pods["test"].spec["containers"]
+    *command, url = container["command"]
+    port = pods["api"].running["api"].ports["api"]
+    status, said = pods["test"].run(container, [*command, re.sub(r"//[^/]+/", f"//127.0.0.1:{port}/", url)])
+    return status, said.strip()
 
 
 def assert_scraped(chart, pods):
@@ -133,6 +141,9 @@ def test_the_process_itself_may_speak_tls_as_whatever_user(pods_of, stored, tmp_
     ):
         secured.sendall(b"GET /v1/health HTTP/1.1\r\nHost: vault.example.com\r\nConnection: close\r\n\r\n")
         assert secured.recv(100).startswith(b"HTTP/1.1 200")
+    assert tested(pods)[0] == 0
+    pods["api"].down()
+    assert tested(pods)[0] != 0
 
 
 def test_the_root_key_may_be_in_aws_kms(pods_of):

@@ -54,7 +54,7 @@ def test_every_command_is_one(name):
     commands = re.findall(r"scaivault server ([a-z-]+)", TEXTS[name])
     assert set(commands) <= set(cli.server.commands)
     for command, option in re.findall(
-        r"(?:server |`)(rotate-key|bootstrap|generate-key)[^\n`]*? (--[a-z-]+)", TEXTS[name]
+        r"(?:server |`)(rotate-key|bootstrap|generate-key|let-in)[^\n`]*? (--[a-z-]+)", TEXTS[name]
     ):
         assert option in {each for parameter in cli.server.commands[command].params for each in parameter.opts}
 
@@ -112,3 +112,5 @@ def test_who_is_locked_out_is_let_in(house, ada):
     assert policy.status_code == 201
     listed = rescuer.get("/v1/auth/tokens").json
     assert any(each["identity_id"] != "user:rescuer@a.example" for each in listed["tokens"])
+    [made] = [each for each in rescuer.audit(action="token_create") if each["identity_id"] == "system:operator"]
+    assert made["extra_data"]["for_identity"] == "user:rescuer@a.example"

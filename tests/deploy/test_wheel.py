@@ -9,13 +9,7 @@ from pathlib import Path
 import pytest
 
 from scaivault.dev import processes
-from tests.deploy.image import SOON, built_image
-
-
-@pytest.fixture(scope="module")
-def image():
-    with built_image() as built:
-        yield built
+from tests.deploy.image import SOON
 
 
 @pytest.fixture

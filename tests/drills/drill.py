@@ -20,6 +20,8 @@ class Injection:
     fault: str
     inject: Callable[[Stack], AbstractContextManager]
     fires: tuple[str, ...]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """By which they are told from the same alerts of another fault."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,9 @@ class Drill:
         return any(each.status == FIRING for each in self._notices(alert, ongoing))
 
     def _notices(self, alert, ongoing):
-        return [notice for notice in self._pager.notices(ongoing.began_at) if notice.name == alert]
+        wanted = set(ongoing.injection.labels.items())
+        notices = self._pager.notices(ongoing.began_at)
+        return [notice for notice in notices if notice.name == alert and wanted <= notice.labels]
 
     def _note(self, ongoing):
         for alert in ongoing.injection.fires:

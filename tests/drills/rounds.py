@@ -10,12 +10,21 @@ ERRORS = (
     "ScaiVaultErrorBudgetBurnMedium",
     "ScaiVaultErrorBudgetBurnSlow",
 )
+STALLED = ("ScaiVaultWorkerStalled",)
 
 ROUNDS = (
     Round(
         "what does not disturb each other",
         (
-            Injection("`workers` is locked: no heartbeat", database.locked_workers, ("ScaiVaultWorkerStalled",)),
+            Injection(
+                "`workers` is locked: no heartbeat", database.locked_workers, STALLED, {"exported_job": "heartbeat"}
+            ),
+            Injection(
+                "a duty hangs while its worker's heart beats",
+                database.hanging_retention,
+                STALLED,
+                {"exported_job": "event_retention"},
+            ),
             Injection("a receiver answers 500 to most", webhooks.refusing, ("ScaiVaultWebhookSuccessLow",)),
             Injection("a receiver never answers", webhooks.silent, ("ScaiVaultWebhookQueueGrowing",)),
             Injection("what values are made by is off", rotation.failing, ("ScaiVaultRotationFailing",)),
@@ -30,6 +39,7 @@ ROUNDS = (
         ),
         {
             "ScaiVaultDatabaseSlow": "the worker waits for its lock",
+            "ScaiVaultWorkerMissing": "no heartbeat is written",
             "ScaiVaultRedisUnavailable": "0.05 s are soon over",
             **dict.fromkeys(NOBODY_READY, "of the key service readiness expects an answer within 1 s"),
         },
@@ -40,15 +50,20 @@ ROUNDS = (
         {"ScaiVaultAuditAppendSlow": "every statement is slow"},
     ),
     Round(
-        "the trail slow",
-        (Injection("appending to the trail takes 0.15 s", database.slow_audit, ("ScaiVaultAuditAppendSlow",)),),
-        dict.fromkeys([*SLOW, "ScaiVaultDatabaseSlow"], "requests wait for the trail"),
+        "the trail slow, one worker of two away",
+        (
+            Injection("one of two workers is killed", processes.one_of_two_workers_killed, ("ScaiVaultWorkerMissing",)),
+            Injection("appending to the trail takes 0.15 s", database.slow_audit, ("ScaiVaultAuditAppendSlow",)),
+        ),
+        dict.fromkeys([*SLOW, "ScaiVaultDatabaseSlow"], "requests wait for the trail")
+        | {"ScaiVaultWebhookQueueGrowing": "what it had in hand waits until its lease ends"},
     ),
     Round(
         "PostgreSQL away",
         (Injection("PostgreSQL is stopped", database.stopped, (*NOBODY_READY, *ERRORS)),),
         {
             "ScaiVaultExporterStale": "it sees nothing",
+            "ScaiVaultWorkerMissing": "no heartbeat is written",
             "ScaiVaultDatabaseSlow": "refused connections are tried again",
             "ScaiVaultWebhookQueueGrowing": "nothing can be delivered meanwhile",
             **dict.fromkeys(SLOW, "requests wait for connections"),
@@ -98,6 +113,7 @@ ROUNDS = (
             "ScaiVaultDown": "it takes some seconds to start",
             "ScaiVaultInstanceDown": "so does it, and two are away",
             "ScaiVaultWebhookQueueGrowing": "nobody delivers meanwhile",
+            "ScaiVaultWorkerMissing": "the only one is away",
         },
     ),
 )

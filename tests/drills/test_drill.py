@@ -55,6 +55,19 @@ def test_an_alert_that_keeps_silent_fails_it(pager):
         run(pager, Injection("one", fault("A"), ("A", "B")))
 
 
+def test_the_same_alert_of_another_fault_is_not_taken_for_its_own(pager):
+    @contextlib.contextmanager
+    def inject(pager):
+        notify(pager, "A", FIRING, duty="one")
+        yield
+        notify(pager, "A", RESOLVED, duty="one")
+
+    of_one, of_other = (Injection(duty, inject, ("A",), {"duty": duty}) for duty in ("one", "other"))
+    assert [each.fault for each in run(pager, of_one)] == ["one"]
+    with pytest.raises(AssertionError, match=r"nobody was told of \['A'\]"):
+        run(pager, of_other)
+
+
 def test_an_alert_that_does_not_end_fails_it(pager):
     with pytest.raises(AssertionError, match=r"yet \['A'\] fires"):
         run(pager, Injection("one", fault("A", ends=False), ("A",)))

@@ -23,6 +23,7 @@ def test_a_login_of_its_own_is_enough():
     settings = ExporterSettings.from_env(LEAST | {"EXPORTER_DATABASE_URL": own})
     assert settings.database_url == own
     assert (str(settings.address), settings.interval_seconds) == ("127.0.0.1:9465", 15)
+    assert settings.workers_expected == 0
     assert "hunter2" not in repr(settings)
 
 

@@ -14,12 +14,14 @@ from exporter.snapshot import INTERVALS_TO_KEEP, Collector, Watch
 from scaivault.observability.catalogue import CATALOGUE
 from scaivault.observability.catalogue.dependencies import KMS_KEY_LAST_ROTATION, KMS_KEY_USABLE
 from scaivault.observability.catalogue.features import (
+    BACKGROUND_WORKERS,
     ROTATION_OLDEST_DUE_SECONDS,
     ROTATION_QUEUE_DEPTH,
     SECRETS,
     SECRETS_ROTATION_FAILING,
     SECRETS_ROTATION_OVERDUE,
     SECRETS_TOTAL,
+    SUBSCRIPTIONS_SUSPENDED,
     TOP_READERS,
     WEBHOOK_OLDEST_PENDING_SECONDS,
     WEBHOOK_QUEUE_DEPTH,
@@ -40,8 +42,10 @@ LOOKS = {
     "limits": lambda: [gauge(RATE_LIMIT_BUCKET_FILL, [(("read", "tnt_a/user:x"), 0.5)])],
     "kms": lambda: [gauge(KMS_KEY_USABLE, [((), 1.0)]), gauge(KMS_KEY_LAST_ROTATION, [((), 0.0)])],
     "webhooks": lambda: [
-        gauge(series, [((), 2.0)]) for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS)
+        gauge(series, [((), 2.0)])
+        for series in (WEBHOOK_QUEUE_DEPTH, WEBHOOK_OLDEST_PENDING_SECONDS, SUBSCRIPTIONS_SUSPENDED)
     ],
+    "workers": lambda: [gauge(BACKGROUND_WORKERS, [(("live",), 2.0), (("missing",), 0.0)])],
     "rotation": lambda: [
         gauge(series, [((), 1.0)])
         for series in (
@@ -197,7 +201,7 @@ def test_what_is_fresh_is_left_in_redis_with_its_time(publisher, watches, board)
     assert (key, seconds) == (KEY, INTERVALS_TO_KEEP * INTERVAL)
     parts = decode(content)
     assert {part.good_until for part in parts} == {WALL + INTERVALS_TO_KEEP * INTERVAL}
-    assert len([family for part in parts for family in part.families]) == 12
+    assert len([family for part in parts for family in part.families]) == 13
 
 
 @pytest.mark.parametrize("asked_before_it_ends", [0, 1])

@@ -54,6 +54,7 @@ class Vault:
             "METRICS_DIR": str(folder / "metrics"),
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
+            "DRAIN_SECONDS": "0",
             "SHUTDOWN_SECONDS": "5",
             **PLENTY,
             "TMPDIR": str(self.temporary),

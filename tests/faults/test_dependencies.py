@@ -170,6 +170,7 @@ class Vault:
             "METRICS_DIR": str(folder / f"metrics-{self.port}"),
             "WEB_CONCURRENCY": str(WORKERS),
             "WEB_THREADS": str(THREADS),
+            "DRAIN_SECONDS": "0",
             "SHUTDOWN_SECONDS": "1",
             **PLENTY,
             **environ,

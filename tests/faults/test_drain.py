@@ -47,7 +47,7 @@ def start(stage):
     made = []
 
     def make(**environ):
-        vault = stage.open(**{"WEB_THREADS": "8", "SHUTDOWN_SECONDS": "20", "DRAIN_SECONDS": "0", **environ})
+        vault = stage.open(**{"WEB_THREADS": "8", "SHUTDOWN_SECONDS": "20", **environ})
         made.append(vault)
         vault.await_ready()
         return vault

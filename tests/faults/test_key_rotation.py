@@ -20,7 +20,8 @@ from scaivault.settings import process_environ
 from tests.house import OTHER_TENANT, TENANT, furnish, opened, partner_admin
 from tests.waiting import await_true
 
-SECRETS = 12_000
+SECRETS = 6_000
+FEW = 300  # where nothing is done to each of them
 KILLS = 5
 PATIENCE_SECONDS = 60
 PARTNER = "ptn_test"
@@ -43,8 +44,8 @@ def environ(settings):
 class Installation:
     """A house with thousands of secrets, and its command line."""
 
-    def __init__(self, house):
-        self.house = house
+    def __init__(self, house, secrets=SECRETS):
+        self.house, self.secrets = house, secrets
         self.ada, self.bob = furnish(house)
         self.ada.write("first")
         self.bob.write("first")
@@ -55,7 +56,7 @@ class Installation:
     def _fill(self):
         ring = self.house.services.rotation._ring
         keys = ring.for_tenant(PARTNER, TENANT)
-        paths = [f"bulk/s{number}" for number in range(SECRETS)]
+        paths = [f"bulk/s{number}" for number in range(self.secrets)]
         with self.connection.cursor() as cursor:
             cursor.execute(
                 """
@@ -101,7 +102,7 @@ class Installation:
         return process.returncode, output, told
 
     def check_sample(self):
-        for number in random.sample(range(SECRETS), 40):
+        for number in random.sample(range(self.secrets), 40):
             answer = self.ada.get(f"/v1/secrets/bulk/s{number}")
             assert answer.json["data"] == {"key": "value"}, answer.text
 
@@ -111,8 +112,8 @@ class Installation:
         urls = self.environ["DATABASE_URL"], self.environ["REDIS_URL"]
         with opened(*urls, folder, **environment) as fresh:
             ada = fresh.voice(self.ada.token)
-            for start in range(0, SECRETS, 100):
-                paths = [f"bulk/s{number}" for number in range(start, min(SECRETS, start + 100))]
+            for start in range(0, self.secrets, 100):
+                paths = [f"bulk/s{number}" for number in range(start, min(self.secrets, start + 100))]
                 answer = ada.post("/v1/secrets/batch", {"paths": paths}).json
                 assert answer["errors"] == {}
                 assert len(answer["secrets"]) == len(paths)
@@ -131,7 +132,7 @@ def standing(postgres_server, template_database, module_database_url, redis_serv
 def another(database_url, redis_url, tmp_path):
     """An installation of its own."""
     with opened(database_url, redis_url, tmp_path) as house:
-        installation = Installation(house)
+        installation = Installation(house, FEW)
         yield installation
         installation.connection.close()
 

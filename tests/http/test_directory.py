@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import itertools
 import json
-import time
 from datetime import timedelta
 
 import psycopg
@@ -12,6 +11,7 @@ import pytest
 
 from scaivault.kernel.caller import Role, Scope
 from tests.house import OTHER_TENANT, TENANT, opened
+from tests.waiting import await_in_force
 
 RECEIVER = "/v1/identity/webhooks/scaikey"
 SECRET = "whsec-of-the-tests"
@@ -210,7 +210,7 @@ class TestUsers:
         one = house.someone("user:u1@a.example")
         assert one.get("/v1/auth/whoami").status_code == 200
         scaikey.tell(f"user.{verb}", "usr_1", at=9)
-        answer = eventually(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
+        answer = await_in_force(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
         assert error(answer) == (403, "forbidden")
         assert ada.get("/v1/identity/resolve/user/user:u1@a.example").json["status"] == status
 
@@ -218,15 +218,15 @@ class TestUsers:
         scaikey.user(1)
         one = house.someone("user:u1@a.example")
         scaikey.tell("user.suspended", "usr_1", at=5)
-        eventually(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
+        await_in_force(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
         scaikey.tell("user.activated", "usr_1", at=6)
-        assert eventually(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 200)
+        assert await_in_force(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 200)
 
     def test_a_changed_email_ends_the_name_before(self, scaikey, house, ada):
         scaikey.user(1)
         one = house.someone("user:u1@a.example")
         scaikey.tell("user.updated", "usr_1", {"email": "new@a.example"}, at=5)
-        assert eventually(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
+        assert await_in_force(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
         assert ada.get("/v1/identity/resolve/user/usr_1").json["identity_id"] == "user:new@a.example"
 
     def test_two_live_users_do_not_share_a_name(self, scaikey):
@@ -377,7 +377,7 @@ class TestTenantsAndPartners:
     def test_a_suspended_one_is_shut_out_within_a_second(self, scaikey, bob, kind):
         resource = OTHER_TENANT if kind == "tenant" else "prt_test"
         scaikey.tell(f"{kind}.updated", resource, {"status": "SUSPENDED"})
-        answer = eventually(lambda: bob.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
+        answer = await_in_force(lambda: bob.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
         assert error(answer) == (403, "forbidden")
 
     def test_everybody_sees_as_far_as_he_may_act(self, scaikey, house, ada, pat):
@@ -413,7 +413,7 @@ class TestRoles:
         scaikey.user(1, at=1, verb="updated")
         assert pat.put(ROLES, {"roles": ["tenant_admin"]}).json == {"user_id": "usr_1", "roles": ["tenant_admin"]}
         order = {"name": "n", "rules": [{"path_pattern": "x/*", "permissions": ["read"]}]}
-        assert eventually(lambda: one.post("/v1/policies", order), lambda answer: answer.status_code == 201)
+        assert await_in_force(lambda: one.post("/v1/policies", order), lambda answer: answer.status_code == 201)
         [entry] = ada.audit(action="role_assign")
         assert (entry["extra_data"]["roles"], entry["extra_data"]["before"]) == (["tenant_admin"], [])
 
@@ -476,7 +476,7 @@ class TestTheRolesThatWereThereBefore:
         assert ada.get("/v1/identity/users/usr_ada/roles").json["roles"] == ["partner_admin", "tenant_admin"]
         scaikey.tell("user.updated", "usr_ada", {"roles": []}, at=2)
         assert ada.get("/v1/identity/users/usr_ada/roles").json["roles"] == ["tenant_admin"]
-        eventually(lambda: ada.get("/v1/auth/whoami"), lambda answer: answer.json["display_name"] == "Ada L.")
+        await_in_force(lambda: ada.get("/v1/auth/whoami"), lambda answer: answer.json["display_name"] == "Ada L.")
         rows = [(row["extra_data"]["before"], row["extra_data"]["roles"]) for row in ada.audit(action="role_assign")]
         assert rows == [
             (["partner_admin", "tenant_admin"], ["tenant_admin"]),
@@ -535,11 +535,3 @@ class TestTheRolesThatWereThereBefore:
         scaikey.tell("user.updated", "usr_1", {"email": "ada@a.example"}, at=1)
         [row] = reader.audit(action="role_assign")
         assert (row["extra_data"]["leaves_no_administrator"], row["extra_data"]["roles"]) == (True, [])
-
-
-def eventually(ask, is_so):
-    """The answer, once it is so: within the second that a change of who may may take."""
-    deadline = time.monotonic() + 5
-    while not is_so(answer := ask()):
-        assert time.monotonic() < deadline, answer.text
-    return answer

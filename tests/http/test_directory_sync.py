@@ -16,8 +16,9 @@ from scaivault.bootstrap import api
 from scaivault.kernel.caller import Role, Scope
 from scaivault.outbound import http
 from tests.house import OTHER_TENANT, TENANT, furnish, opened
-from tests.http.test_directory import SECRET, ScaiKey, error, eventually
+from tests.http.test_directory import SECRET, ScaiKey, error
 from tests.issuer import answer
+from tests.waiting import await_in_force
 
 SYNC, HISTORY = "/v1/identity/sync", "/v1/identity/sync/history"
 CLIENT, CLIENT_SECRET = "vault:client", "s3cret/of+the tests"
@@ -211,7 +212,7 @@ class TestWhatComesOfIt:
         assert one.get("/v1/auth/whoami").status_code == 200
         directory.people(1, status="SUSPENDED")
         synced(ada)
-        shut_out = eventually(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
+        shut_out = await_in_force(lambda: one.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
         assert error(shut_out) == (403, "forbidden")
 
     def test_a_newer_event_wins(self, directory, house, ada):
@@ -249,7 +250,7 @@ class TestWhatComesOfIt:
         assert [
             each["name"] for each in ada.get(f"/v1/identity/tenants/{TENANT}/groups?status=ACTIVE").json["groups"]
         ] == ["a"]
-        assert eventually(lambda: two.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
+        assert await_in_force(lambda: two.get("/v1/auth/whoami"), lambda answer: answer.status_code == 403)
 
     def test_the_name_of_who_is_deleted_goes_to_who_was_given_it(self, directory, ada):
         directory.people(1)
@@ -522,7 +523,7 @@ class TestSchedule:
             root = house.someone("user:root@a.example", roles=[Role.SUPER_ADMIN])
 
             def syncs(number):
-                listed = eventually(lambda: root.get(HISTORY), lambda answer: answer.json["total"] >= number)
+                listed = await_in_force(lambda: root.get(HISTORY), lambda answer: answer.json["total"] >= number)
                 for each in listed.json["syncs"]:
                     finished(root, each["sync_id"])
                 return [each["requested_by"] for each in root.get(HISTORY).json["syncs"]]

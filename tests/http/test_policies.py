@@ -1,7 +1,6 @@
 """Policies over HTTP: kept, bound, decided on, explained."""
 
 import itertools
-import time
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,6 +10,7 @@ from scaivault.app import create_app
 from scaivault.bootstrap.api import build
 from scaivault.kernel.caller import Role
 from tests.house import furnish, opened
+from tests.waiting import await_in_force
 
 RULES = [{"path_pattern": "app/**", "permissions": ["read"]}]
 
@@ -32,11 +32,8 @@ def carol(house, tenants):
 
 
 def seen(check):
-    """Wait until a change of authority is in force: a second at most, by contract."""
-    deadline = time.monotonic() + 1.0
-    while not check():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    """Wait until a change of authority is in force."""
+    await_in_force(check, bool)
 
 
 class TestKeeping:

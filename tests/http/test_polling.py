@@ -93,6 +93,9 @@ def test_a_token_that_is_revoked_hears_nothing_any_more(house, ada, lena, listen
     tokens = ada.get("/v1/auth/tokens?limit=1000").json["tokens"]
     [token] = [each for each in tokens if each["identity_id"] == "user:lena@a.example"]
     assert ada.delete(f"/v1/auth/tokens/{token['id']}").status_code == 204
+    await_true(lambda: lena.get("/v1/auth/whoami").status_code == 401)  # what was decided before may hold for a moment
+    ada.write("app/db")
+    dispatch(house)
     assert code(polled.result(LONG)) == (401, "token_revoked")
 
 

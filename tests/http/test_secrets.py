@@ -1,8 +1,8 @@
 """A secret's life over HTTP."""
 
-import time
-
 import pytest
+
+from tests.waiting import await_in_force
 
 DB = "/v1/secrets/app/db"
 
@@ -315,14 +315,7 @@ class TestList:
             ("app/b", ["list"], {"effect": "deny"}),
         )
         house.clock.forward(seconds=1)
-        assert self.eventually(lister) == ["app/a", "app/sub/c"]
-
-    def eventually(self, voice):
-        """The list once the change of policy has been seen: within a second, by contract."""
-        deadline = time.monotonic() + 1.0
-        while not (found := self.listed(voice)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return found
+        assert await_in_force(lambda: self.listed(lister), bool) == ["app/a", "app/sub/c"]
 
     def test_deleted_ones_on_request(self, ada, paths):
         ada.delete("/v1/secrets/z")

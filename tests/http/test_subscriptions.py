@@ -585,7 +585,7 @@ class TestForm:
         ).json
         assert (changed["name"], changed["paths"], changed["events"]) == ("new", ["app/b*"], ["secret.created"])
         assert changed["filters"] == {"path_prefix": None, "secret_type": "kv", "tags": []}
-        assert lena.get(one).json == changed
+        assert lena.get(one).json == changed | {"statistics": None, "last_delivery": None}
         for path in ("app/a", "app/b"):
             ada.write(path)
         dispatch(house)

@@ -14,6 +14,7 @@ from scaivault.kernel.caller import Role, Scope
 from scaivault.settings import Address
 from tests.house import Voice
 from tests.receiver import Receiver, answer, is_genuine, status
+from tests.told import faults
 
 SECRET = "planted-webhook-secret-0123456789abcdef"
 EVENTS = ["secret.created", "secret.updated", "secret.deleted"]
@@ -626,6 +627,7 @@ class TestDelivery:
             house.clock.forward(seconds=40)
             [told] = receiver.await_count(1)
             assert told.event["data"] == {"webhook_id": webhook, "consecutive_failures": 50}
+            assert faults(told.event) == []
             shown = ada.get(f"/v1/webhooks/{webhook}").json
             assert (shown["status"], shown["enabled"]) == ("disabled", False)
             sent = len(broken.received)

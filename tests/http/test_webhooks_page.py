@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from scaivault.kernel.events import WITHOUT_PATH, EventType
+from scaivault.features.events.model.told import ENVELOPE, HEADERS, TOLD
+from scaivault.kernel.events import EventType
 from tests.http.test_rotation import generator, under
 from tests.http.test_rotation import policy as policy_of_rotation
 from tests.http.test_webhooks import SECRET, hook, receiver, worker
 from tests.receiver import Receiver
+from tests.told import faults
 
 __all__ = ["receiver", "worker"]
 
 PAGE = (Path(__file__).parents[2] / "docs/webhooks.md").read_text()
+IN_BRACKETS = re.compile(r"\(.*?\)")  # what is in brackets are values, and words
 ROWS = {
-    row[0]: tuple(set(re.findall(r"`(\w+)`", cell)) for cell in row[2:])
-    for row in re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
+    event: (happened, *(set(re.findall(r"`(\w+)`", IN_BRACKETS.sub("", cell))) for cell in cells))
+    for event, happened, *cells in re.findall(r"^\| `([\w.]+)` \| (.*?) \| (.*?) \| (.*?) ?\|$", PAGE, re.MULTILINE)
 }
 
 
@@ -91,6 +94,7 @@ def test_its_receiver_refuses_what_is_old_altered_or_nonsense(ada, heard):
     try:
         ada.post(f"/v1/webhooks/{hook(ada, real)}/test")
         [received] = real.await_count(1)
+        assert faults(received.event) == []
     finally:
         real.close()
     headers = {
@@ -110,6 +114,44 @@ def test_it_names_every_event_there_is():
     named = {*ROWS, *re.findall(r"`([\w.]+)`", to_come)}
     assert named == {*(kind.value for kind in EventType), "webhook.test"}
     assert not set(ROWS) & set(re.findall(r"`([\w.]+)`", to_come))
+
+
+def test_its_table_is_the_codes():
+    told = {kind: (each.happened, set(each.always), set(each.sometimes)) for kind, each in TOLD.items()}
+    assert told == ROWS
+
+
+def two_columns(heading):
+    """The rows of the table that begins so."""
+    [table] = re.findall(rf"^\| {heading} \| \|\n\|---\|---\|\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    return {
+        name: says
+        for names, says in re.findall(r"^\| (.*?) \| (.*?) \|$", table, re.MULTILINE)
+        for name in re.findall(r"`(.*?)`", names)
+    }
+
+
+def test_its_headers_and_its_envelope_are_the_codes():
+    assert two_columns("Header") == {header.name: header.says for header in HEADERS}
+    assert two_columns("Field") == ENVELOPE
+
+
+def test_the_openapi_document_tells_receivers_the_same(house):
+    document = house.client.get("/v1/openapi.json").json
+    assert set(document["webhooks"]) == set(ROWS)
+    for kind, item in document["webhooks"].items():
+        sent = item["post"]
+        headers = {each["name"]: (each["description"], each["required"]) for each in sent["parameters"]}
+        named = {header.name: (header.says, header.is_always_sent) for header in HEADERS}
+        assert headers == {name: says for name, says in named.items() if name != "Content-Type"}
+        reference = sent["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        schema = document["components"]["schemas"][reference.rsplit("/", 1)[-1]]
+        happened, always, sometimes = ROWS[kind]
+        assert sent["summary"] == happened
+        assert schema["properties"]["event_type"] == {"const": kind}
+        assert set(schema["properties"]["data"]["required"]) == always
+        assert set(schema["properties"]["data"]["properties"]) == always | sometimes
+        assert {*schema["properties"]} | {"path"} == set(ENVELOPE)
 
 
 @pytest.mark.usefixtures("worker")
@@ -144,7 +186,4 @@ def test_its_table_is_what_is_told(house, ada, receiver):
         ),
         60,
     )
-    for event in (each.event for each in received):
-        always, sometimes = ROWS[event["event_type"]]
-        assert always <= set(event["data"]) <= always | sometimes, event
-        assert ("path" in event) is (event["event_type"] not in WITHOUT_PATH)
+    assert [fault for each in received for fault in faults(each.event)] == []

@@ -28,11 +28,11 @@ from scaivault.kernel.caller import Role, Scope
 from tests.house import furnish, opened
 from tests.issuer import DISCOVERY, JWKS, answer, as_json, b64, compact, ec_key, ed_key, jwk, rsa_key
 from tests.security.wire import serving
+from tests.waiting import await_in_force
 
 WHOAMI = "/v1/auth/whoami"
 TOKENS = "/v1/auth/tokens"
 MARK = "planted-value-7e1"
-AT_ONCE = 1.0
 
 
 def refusal(answer):
@@ -631,12 +631,6 @@ def change_status(house, table, key, status):
         connection.execute(statement[table], [status, key])
 
 
-def eventually(holds):
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < AT_ONCE
-
-
 class TestWhoItIs:
     def test_a_user(self, signing, provider):
         mfa = int(provider.now()) - 5
@@ -725,7 +719,7 @@ class TestWhoItIs:
         token = provider.token(email="sue@a.example")
         assert refusal(signing.voice(token).get("/v1/secrets/app/db")) == (403, "access_denied")
         signing.allow(signing.ada, "user:sue@a.example", ("app/**", ["read", "write"]))
-        eventually(lambda: signing.voice(token).get("/v1/secrets/app/db").status_code == 200)
+        await_in_force(lambda: signing.voice(token).get("/v1/secrets/app/db").status_code, lambda got: got == 200)
         put = signing.voice(token).put("/v1/secrets/app/db", {"data": {"a": "b"}})
         assert refusal(put) == (403, "insufficient_scope")
 
@@ -763,14 +757,14 @@ class TestWhereItIs:
         token = provider.token()
         assert accepted(signing, token)
         change_status(signing, table, key, "SUSPENDED")
-        eventually(lambda: refusal_or_none(who(signing, token)) == (403, "forbidden"))
+        await_in_force(lambda: refusal_or_none(who(signing, token)), lambda got: got == (403, "forbidden"))
 
     def test_a_suspended_identity_is_shut_out_at_once(self, signing, provider):
         signing.someone("user:sue@a.example")
         token = provider.token(email="sue@a.example")
         assert accepted(signing, token)
         change_status(signing, "identities", "user:sue@a.example", "SUSPENDED")
-        eventually(lambda: refusal_or_none(who(signing, token)) == (403, "forbidden"))
+        await_in_force(lambda: refusal_or_none(who(signing, token)), lambda got: got == (403, "forbidden"))
 
     def test_a_partners_shared_space_is_nobodys_home(self, signing, provider):
         token = provider.token(tenant_id="ptn_test", role="super_admin")

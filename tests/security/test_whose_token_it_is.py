@@ -1,6 +1,5 @@
 """A token of a user is that user's, whom the directory knows by the token's subject: whatever else the token says."""
 
-import time
 from datetime import UTC, datetime
 
 import psycopg
@@ -10,6 +9,7 @@ from scaivault.kernel.caller import Role
 from scaivault.storage import migrate
 from tests.house import OTHER_TENANT, furnish, opened, partner_admin
 from tests.http.test_directory import SECRET, ScaiKey
+from tests.waiting import await_in_force
 
 WHOAMI = "/v1/auth/whoami"
 TOKENS = "/v1/auth/tokens"
@@ -22,9 +22,7 @@ def outcome(answer):
 
 
 def eventually(ask, wanted):
-    began = time.monotonic()
-    while (got := outcome(ask())) != wanted:
-        assert time.monotonic() - began < 1.0, got
+    await_in_force(lambda: outcome(ask()), lambda got: got == wanted)
 
 
 @pytest.fixture
@@ -159,9 +157,7 @@ class TestWhatItMade:
         spare = self.made(house, speak(sub="usr_9"))
         assert spare.get(WHOAMI).json["identity_id"] == "user:usr_9"
         scaikey.user(9)
-        began = time.monotonic()
-        while (told := spare.get(WHOAMI).json["identity_id"]) != "user:u9@a.example":
-            assert time.monotonic() - began < 1.0, told
+        await_in_force(lambda: spare.get(WHOAMI).json["identity_id"], lambda told: told == "user:u9@a.example")
 
     def test_ends_when_his_name_turns_out_to_be_another_s(self, house, scaikey, speak):
         spare = self.made(house, speak(sub="usr_9", email="u5@a.example"))

@@ -130,6 +130,7 @@ def serving(house, token, folder, **environment):
         "KMS_PROVIDER": "local",
         "KMS_LOCAL_KEY_FILE": str(settings.kms_local_key_file),
         "WEB_CONCURRENCY": "1",
+        "DRAIN_SECONDS": "0",
         "LOG_LEVEL": "debug",
         "LOG_FORMAT": "json",
         **PLENTY,

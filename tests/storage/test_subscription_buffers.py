@@ -26,6 +26,8 @@ OLDEST = """
      WHERE id IN (SELECT id FROM events WHERE path = %s AND is_dispatched ORDER BY sequence LIMIT %s)
 """
 
+pytestmark = pytest.mark.usefixtures("heard_soon")
+
 
 class Site:
     """A house and who dispatches in it."""

@@ -235,10 +235,11 @@ class TestStats:
             connection.execute("UPDATE webhook_lanes SET due_at = now()")
             connection.execute("UPDATE events SET is_dispatched = false, occurred_at = now() WHERE id LIKE '%%_0002'")
         with database.session() as session:
-            depth, oldest = stats.collect(session)
+            depth, oldest, suspended = stats.collect(session)
         assert (depth.name, depth.samples[0].value) == ("scaivault_webhook_queue_depth", 3)
         assert oldest.name == "scaivault_webhook_oldest_pending_seconds"
         assert 29 <= oldest.samples[0].value <= 60
+        assert (suspended.name, suspended.samples[0].value) == ("scaivault_subscriptions_suspended", 0)
 
     def test_what_it_costs_does_not_grow_with_what_is_done(self, database, database_url):
         """By indexes alone: nothing of what is done, or not due, is looked at."""

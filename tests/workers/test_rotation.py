@@ -381,6 +381,68 @@ class TestPolicies:
         site.work()
         assert (site.version(), site.events("rotation.due")) == (2, [])
 
+    @pytest.mark.parametrize("is_told_before", [False, True], ids=["due in the pause", "overdue before it"])
+    def test_what_is_due_when_a_pause_ends_has_its_grace_period_before_it(self, site, is_told_before):
+        site.listen()
+        one = site.policy(grace_period="2d")
+        site.under("app/db", one)
+        if is_told_before:
+            site.forward(days=30)
+            site.forward(days=3)
+        told = len(site.events("rotation.overdue"))
+        site.voice.post(f"{POLICIES}/{one}/disable")
+        assert site.history(one, status="pending") == []
+        site.forward(days=40)
+        site.voice.post(f"{POLICIES}/{one}/enable")
+        site.work()
+        assert site.events("rotation.due")[-1]["data"]["grace_period_ends"] == spelled(
+            site.clock.now() + timedelta(days=2)
+        )
+        assert len(site.events("rotation.overdue")) == told
+        site.forward(days=2)
+        assert len(site.events("rotation.overdue")) == told + 1
+
+    def test_a_shorter_interval_makes_due_now_and_nothing_overdue(self, site):
+        site.listen()
+        one = site.policy(interval="365d", grace_period="2d")
+        site.under("app/db", one)
+        site.forward(days=120)
+        site.voice.patch(f"{POLICIES}/{one}", {"interval": "30d"})
+        site.work()
+        [due] = site.events("rotation.due")
+        assert due["data"]["due_at"] == spelled(site.clock.now())
+        assert site.events("rotation.overdue") == []
+        [found] = site.voice.get("/v1/rotation/due").json["secrets"]
+        assert (found["state"], found["overdue_at"]) == ("awaited", spelled(site.clock.now() + timedelta(days=2)))
+
+    def test_a_longer_grace_period_ends_what_was_overdue(self, site):
+        one = site.policy(grace_period="2d")
+        site.under("app/db", one)
+        site.forward(days=30)
+        site.forward(days=3)
+        site.voice.patch(f"{POLICIES}/{one}", {"grace_period": "9d"})
+        [found] = site.voice.get("/v1/rotation/due").json["secrets"]
+        assert (found["state"], found["is_overdue"]) == ("awaited", False)
+        assert found["overdue_at"] > spelled(site.clock.now())
+
+    def test_what_was_waited_for_is_one_line_though_a_worker_does_it_at_last(self, site):
+        maker = site.secret_policy(is_active=False)
+        one = site.policy(secret_policy_id=maker)
+        site.under("app/db", one)
+        site.forward(days=30)
+        site.voice.patch(f"{POLICIES}/{one}", {"auto_generate": True})
+        site.work()
+        assert [each["status"] for each in site.history(one)] == ["failed"]
+        [due] = site.voice.get("/v1/rotation/due").json["secrets"]
+        assert due["state"] == "failing"
+        site.voice.patch(f"{POLICIES}/{one}", {"interval": "60d"})
+        [ahead] = site.voice.get(f"{POLICIES}/{one}/secrets").json["secrets"]
+        assert (ahead["state"], ahead["attempts"]) == ("scheduled", 0)
+        site.voice.patch(f"{POLICIES}/{one}", {"interval": "30d"})
+        site.voice.patch(f"/v1/secret-policies/{maker}", {"is_active": True})
+        site.work()
+        assert [each["status"] for each in site.history(one)] == ["success", "failed"]
+
     def test_another_interval_moves_due_times(self, site):
         site.listen()
         one = site.policy(warn_before="7d,1d")

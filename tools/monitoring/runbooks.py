@@ -1,3 +1,3 @@
-"""Where the runbooks of docs/runbooks are published. Whoever keeps them elsewhere changes this one line."""
+"""Where the runbooks of docs/runbooks are published. Their index says how they are led elsewhere."""
 
-RUNBOOKS = "https://docs.scailabs.ai/scaivault/runbooks"
+RUNBOOK_BASE = "https://docs.scailabs.ai/scaivault/runbooks"

@@ -221,14 +221,18 @@ extraEnv, worker.extraEnv: {{ .name }} is given twice.
 service.{{ $name }} is for service.type=LoadBalancer.
 {{- end }}
 {{- end }}
-{{- if .Values.ingress.enabled }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+httpRoute.parentRefs must name a Gateway when httpRoute.enabled is set.
+{{- end }}
+{{- if or .Values.ingress.enabled .Values.httpRoute.enabled }}
 {{- if not (regexMatch "^(https?://[^/?#]+/*)?$" .Values.config.BASE_URL) }}
-config.BASE_URL must have no path when ingress.enabled is set: the Ingress is for all of the host, and rewrites nothing.
+config.BASE_URL must have no path when ingress.enabled or httpRoute.enabled is set: they are for all of the host, and rewrite nothing.
 {{- end }}
 {{- if regexMatch "^https?://([0-9.]+([:/?#]|$)|[[])" .Values.config.BASE_URL }}
-config.BASE_URL must name a host, not an address, when ingress.enabled is set.
+config.BASE_URL must name a host, not an address, when ingress.enabled or httpRoute.enabled is set.
 {{- end }}
-{{- else if .Values.ingress.tlsSecret }}
+{{- end }}
+{{- if and .Values.ingress.tlsSecret (not .Values.ingress.enabled) }}
 ingress.tlsSecret is set, and ingress.enabled is not.
 {{- end }}
 {{- end -}}

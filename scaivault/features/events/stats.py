@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from prometheus_client.core import Metric
 
-from scaivault.observability.catalogue.features import WEBHOOK_OLDEST_PENDING_SECONDS, WEBHOOK_QUEUE_DEPTH
+from scaivault.observability.catalogue.features import (
+    SUBSCRIPTIONS_SUSPENDED,
+    WEBHOOK_OLDEST_PENDING_SECONDS,
+    WEBHOOK_QUEUE_DEPTH,
+)
 from scaivault.observability.exposition import gauge
 from scaivault.storage.database import Session
 
@@ -20,13 +24,25 @@ class Queue:
     oldest_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Number:
+    number: int
+
+
 def collect(session: Session) -> list[Metric]:
-    """The state of all queues as metric families. Disabled webhooks wait for nothing."""
+    """The state of all queues as metric families. Who is disabled or suspended waits for nothing."""
     queue = find_queue(session)
     return [
         gauge(WEBHOOK_QUEUE_DEPTH, [((), float(queue.depth))]),
         gauge(WEBHOOK_OLDEST_PENDING_SECONDS, [((), queue.oldest_seconds)]),
+        gauge(SUBSCRIPTIONS_SUSPENDED, [((), float(count_suspended(session)))]),
     ]
+
+
+def count_suspended(session: Session) -> int:
+    """Over all tenants: of subscriptions that are delivered, at the cost of those that there are."""
+    row = session.one(_Number, "SELECT count(*) AS number FROM suspended_subscriptions")
+    return row.number if row else 0
 
 
 def find_queue(session: Session) -> Queue:
@@ -47,6 +63,10 @@ def find_queue(session: Session) -> Queue:
                             ORDER BY next_attempt_at
                             LIMIT %(most)s) AS waiting) AS counted
              WHERE due_at <= now()
+               AND NOT EXISTS (
+                   SELECT
+                     FROM suspended_subscriptions AS suspended
+                    WHERE suspended.tenant_id = webhooks.tenant_id AND suspended.id = webhooks.id)
             UNION ALL
             SELECT count(*), min(occurred_at)
               FROM (SELECT occurred_at FROM events WHERE NOT is_dispatched ORDER BY sequence LIMIT %(most)s) AS fresh

@@ -3,6 +3,7 @@
 from scaivault.observability.catalogue.series import TO_COME, Kind, Maker, Scope, Series
 from scaivault.observability.catalogue.vocabulary import (
     ACTIONS,
+    ATTENDANCE,
     CAP,
     JOBS,
     MOST_CERTIFICATES,
@@ -108,6 +109,14 @@ WEBHOOK_OLDEST_PENDING_SECONDS = Series(
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
+SUBSCRIPTIONS_SUSPENDED = Series(
+    "scaivault_subscriptions_suspended",
+    Kind.GAUGE,
+    "Subscriptions that are delivered to a webhook, and told nothing because their owner does not administer the "
+    "tenant any more.",
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
 SECRET_ROTATIONS = Series(
     "scaivault_secret_rotations_total",
     Kind.COUNTER,
@@ -145,6 +154,15 @@ SECRETS_ROTATION_FAILING = Series(
     scope=Scope.CLUSTER,
     made_by=_EXPORTER,
 )
+BACKGROUND_WORKERS = Series(
+    "scaivault_background_workers",
+    Kind.GAUGE,
+    "Workers by their heartbeats: live, seen within 30 s; missing, fewer than WORKERS_EXPECTED, or, where that is not "
+    "set, gone within a day without ending as they should, and nobody has started in their place.",
+    {"state": ATTENDANCE},
+    scope=Scope.CLUSTER,
+    made_by=_EXPORTER,
+)
 WORKER_JOBS = Series(
     "scaivault_worker_jobs_total",
     Kind.COUNTER,
@@ -175,12 +193,14 @@ _HERE = (
     WEBHOOK_ATTEMPTS,
     WEBHOOK_DELIVERIES,
     WEBHOOK_QUEUE_DEPTH,
+    SUBSCRIPTIONS_SUSPENDED,
     WEBHOOK_OLDEST_PENDING_SECONDS,
     SECRET_ROTATIONS,
     ROTATION_QUEUE_DEPTH,
     ROTATION_OLDEST_DUE_SECONDS,
     SECRETS_ROTATION_OVERDUE,
     SECRETS_ROTATION_FAILING,
+    BACKGROUND_WORKERS,
     WORKER_JOBS,
     WORKER_LAST_SUCCESS,
 )

@@ -54,7 +54,8 @@ DEPENDENCIES = ("database", "redis", "encryption")
 WITHIN_DAYS = ("1", "7", "14", "30", "60", "90")
 PROCESSES = (API, WORKER, EXPORTER) = ("api", "worker", "exporter")
 WORKER_STATES = (STARTING, SERVING, DRAINING) = ("starting", "serving", "draining")
-COLLECTORS = ("secrets", "readers", "limits", "kms", "webhooks", "rotation")
+ATTENDANCE = ("live", "missing")
+COLLECTORS = ("secrets", "readers", "limits", "kms", "webhooks", "rotation", "workers")
 
 # How many of a kind the exporter shows: the first of them in an order that the series' help names.
 MOST_BUCKETS = 20

@@ -26,6 +26,24 @@ def stopped(stack):
 
 
 @contextmanager
+def hanging_retention(stack):
+    """What forgets old events hangs, for as long as a statement may; nothing else is asked to do that."""
+    with stack.connection() as connection:
+        connection.execute(
+            """
+            CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql
+                AS $$ BEGIN PERFORM pg_sleep(3600); RETURN NULL; END $$
+            """
+        )
+        connection.execute("CREATE TRIGGER hang BEFORE DELETE ON webhook_hours EXECUTE FUNCTION hang()")
+        try:
+            yield
+        finally:
+            connection.execute("DROP TRIGGER hang ON webhook_hours")
+            connection.execute("DROP FUNCTION hang()")
+
+
+@contextmanager
 def slow_audit(stack):
     """What is written to the trail takes its time; nothing else does."""
     with stack.connection() as connection:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from scaivault.edge.bodies import (
     MAX_DEPTH,
@@ -214,12 +214,17 @@ class Card(Body):
 
 class Invoice(Body):
     kind: Literal["invoice"]
+    number: str
+
+    @model_validator(mode="after")
+    def _is_odd(self) -> "Invoice":
+        raise ValueError("this one is never sound")
 
 
 class Order(Body):
     count: int = Field(ge=1)
     name: str = Field(max_length=5)
-    lines: list[dict[str, int]] = Field(default_factory=list)
+    lines: list[dict[str, int]] = Field(default_factory=list, max_length=2)
     payment: Annotated[Card | Invoice, Field(discriminator="kind")] | None = None
     card: Card | None = None
 
@@ -238,6 +243,10 @@ class TestValidation:
             ({"count": 1, "name": "ok", "lines": [{"a": 1}, {"a": None}]}, ["lines.1.a"]),
             ({"count": 1, "name": "ok", "cuont": 1}, ["cuont"]),
             ({"count": 1, "name": "ok", "x" * 5_000: 1}, ["x" * 100]),
+            ({"count": 1, "name": "ok", "payment": {"kind": "card", "odd": 1}}, ["payment.odd"]),
+            ({"count": 1, "name": "ok", "payment": {"kind": "card", "card": 1}}, ["payment.card"]),
+            ({"count": 1, "name": "ok", "payment": {"kind": "invoice"}}, ["payment.number"]),
+            ({"count": 1, "name": "ok", "payment": {"kind": "invoice", "number": "7"}}, ["payment"]),
             ([], ["body"]),
         ],
     )
@@ -269,6 +278,8 @@ class TestValidation:
             ({"lines": None}, "lines", "must be a valid list"),
             ({"name": 5}, "name", "must be a valid string"),
             ({"count": 0}, "count", "must be greater than or equal to 1"),
+            ({"name": "longer"}, "name", "must have at most 5 characters"),
+            ({"lines": [{}, {}, {}]}, "lines", "must have at most 2 items"),
         ],
     )
     def test_no_reason_is_in_the_words_of_a_form(self, value, field, reason):

@@ -82,9 +82,39 @@ def test_other_terms_leave_one_due_time_and_a_look_that_is_not_too_late(old, new
     while schedule.wake_at is not None and schedule.wake_at <= now and not old.auto_generate:
         schedule = next_step(schedule, old, now).after
     moved = schedule.under(new, now)
-    assert moved.due_at == NOW + new.interval
+    by_terms = NOW + new.interval
+    assert moved.due_at == (by_terms if by_terms > now else max(by_terms, min(schedule.due_at, now)))
+    assert (moved.state is State.OVERDUE) <= (moved.due_at + new.grace <= now)
     assert moved.wake_at is None or moved.wake_at <= max(now, moved.due_at + new.grace)
     assert moved.wake_at is not None or moved.state is State.OVERDUE
+
+
+@given(all_terms(st.just(False)), all_terms(st.just(False)), HOURS)
+def test_what_other_terms_make_due_has_the_whole_grace_period_before_it(old, new, late):
+    now = NOW + late
+    for before in (Schedule.anew(replace(old, is_active=False), NOW, now), Schedule.anew(old, NOW, NOW)):
+        schedule = before.under(new, now)
+        if schedule.due_at > now or (before.due_at is not None and before.due_at <= now):
+            continue
+        told = next_step(schedule, new, now)
+        assert (told.deed, told.after.due_at, told.after.wake_at) == (Deed.AWAIT, now, now + new.grace)
+        assert next_step(told.after, new, now + new.grace).deed is Deed.TELL_OVERDUE
+
+
+def test_an_interval_that_was_short_for_a_moment_leaves_no_trace():
+    now = NOW + timedelta(days=20)
+    schedule = Schedule.anew(terms(), NOW, NOW)
+    assert schedule.under(terms(interval=timedelta(days=1)), now).under(terms(), now) == schedule.under(terms(), now)
+
+
+def test_what_is_overdue_is_not_any_more_if_its_grace_period_ends_later():
+    overdue = Schedule(NOW, State.OVERDUE, NOW + timedelta(days=30), None)
+    now = NOW + timedelta(days=33)
+    longer = terms(grace=timedelta(days=9))
+    moved = overdue.under(longer, now)
+    assert (moved.state, moved.wake_at) == (State.AWAITED, NOW + timedelta(days=39))
+    assert overdue.under(replace(longer, auto_generate=True), now).state is State.SCHEDULED
+    assert overdue.under(terms(grace=timedelta(days=1)), now).state is State.OVERDUE
 
 
 def test_a_failure_waits_longer_each_time_and_never_for_ever():

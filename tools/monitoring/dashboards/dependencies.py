@@ -27,17 +27,18 @@ POSTGRES = (
         "PostgreSQL pool",
         Kind.LINES,
         "short",
-        shows="Connections in the pools of live processes, how many of them are not in use, how many there may be, and "
-        "who waits for one.",
-        normal="Nobody waits. The size follows demand, up to the most: processes times DATABASE_POOL_SIZE.",
+        shows="Connections in the pools of live processes: in use, open, how many there may be, and who waits for one.",
+        normal="Nobody waits. What is open follows what is in use, up to the most: processes times DATABASE_POOL_SIZE.",
         act="Some wait for minutes: if latency is up heal that; else add processes (scaling.md).",
         queries=(
-            Query("sum by (job) (scaivault_db_pool_size)", "{{job}} size"),
-            Query("sum by (job) (scaivault_db_pool_available)", "{{job}} available"),
+            Query(
+                "sum by (job) (scaivault_db_pool_size) - sum by (job) (scaivault_db_pool_available)", "{{job}} in use"
+            ),
+            Query("sum by (job) (scaivault_db_pool_size)", "{{job}} open"),
             Query("sum by (job) (scaivault_db_pool_max)", "{{job}} most"),
             Query("sum by (job) (scaivault_db_pool_waiting)", "{{job}} waiting"),
         ),
-        shades={"size$": Color.BLUE, "available$": Color.GREEN, "most$": Color.ORANGE, "waiting$": Color.RED},
+        shades={"in use$": Color.GREEN, "open$": Color.BLUE, "most$": Color.ORANGE, "waiting$": Color.RED},
         alerts=("ScaiVaultDatabasePoolExhausted",),
     ),
     Panel(

@@ -59,7 +59,7 @@ class Panel:
     act: str
     queries: tuple[Query, ...]
     width: int = 8
-    height: int = 7
+    height: int = 8
     steps: tuple[Step, ...] = ()
     """From which value on it is of which colour; below the first it is `base`."""
     base: Color = Color.GREEN
@@ -68,7 +68,7 @@ class Panel:
     """The alerts that lead here; the panel leads to their runbooks."""
     is_stacked: bool = False
     shades: Mapping[str, Color] = field(default_factory=dict)
-    """Colours of the lines whose legend matches."""
+    """Colours of the lines in whose legend the pattern is found."""
     least: float | None = 0
     most: float | None = None
     while_empty: str = ""

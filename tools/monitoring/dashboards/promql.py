@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from tools.monitoring.dashboards.panel import RATE_INTERVAL, Query, Variable
 
-# Metrics of the vault, and Prometheus's own word on whether a target answered.
-_SELECTOR = re.compile(r"\b(?P<name>scaivault_\w+|up)\b(?P<brace>\{)?")
+# Metrics of the vault, what rules record of them, and Prometheus's own word on whether a target answered.
+_SELECTOR = re.compile(r"\b(?P<name>(?:\w+:)?scaivault_\w+(?::\w+)?|up)\b(?P<brace>\{)?")
 _MATCHERS = 'namespace=~"$namespace", job=~"$job"'
 _QUANTILES = ((0.5, "P50"), (0.95, "P95"), (0.99, "P99"))
 

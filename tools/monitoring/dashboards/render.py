@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 from tools.monitoring.dashboards.panel import Dashboard, Kind, Panel, Row, Text, Variable
 from tools.monitoring.dashboards.promql import scoped
-from tools.monitoring.runbooks import RUNBOOKS
+from tools.monitoring.runbooks import RUNBOOK_BASE
 
 Json = dict[str, object]
 
 TAG = "scaivault"
 SCHEMA_VERSION = 37
 COLUMNS = 24
+COUNT = "short"
 _DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 # An address of the reader's own copy may be set instead: it is a variable, of which every link is made.
 _REDUCED: Json = {"calcs": ["lastNotNull"], "fields": "", "values": False}
@@ -114,9 +115,9 @@ def _runbooks() -> Json:
         "type": "constant",
         "name": "runbooks",
         "label": "Where the runbooks are",
-        "query": RUNBOOKS,
-        "current": {"selected": False, "text": RUNBOOKS, "value": RUNBOOKS},
-        "options": [{"selected": True, "text": RUNBOOKS, "value": RUNBOOKS}],
+        "query": RUNBOOK_BASE,
+        "current": {"selected": False, "text": RUNBOOK_BASE, "value": RUNBOOK_BASE},
+        "options": [{"selected": True, "text": RUNBOOK_BASE, "value": RUNBOOK_BASE}],
         "hide": 2,
         "skipUrlSync": True,
     }
@@ -152,7 +153,7 @@ def _panel(panel: Panel, place: Json) -> Json:
         ],
         "targets": list(_targets(panel)),
         "fieldConfig": {"defaults": _field(panel), "overrides": _overrides(panel)},
-        "options": _OPTIONS[panel.kind],
+        "options": _options(panel),
         "transformations": _TRANSFORMATIONS.get(panel.kind, []),
     }
 
@@ -177,6 +178,7 @@ def _field(panel: Panel) -> Json:
     bounds = {"min": panel.least, "max": panel.most}
     return {
         "unit": panel.unit,
+        **_decimals(panel),
         **({"noValue": panel.while_empty} if panel.while_empty else {}),
         **{name: bound for name, bound in bounds.items() if bound is not None},
         "color": {"mode": "palette-classic" if panel.kind is Kind.LINES else "thresholds"},
@@ -184,6 +186,11 @@ def _field(panel: Panel) -> Json:
         "mappings": [_mapping(panel.texts)] if panel.texts else [],
         "custom": _custom(panel),
     }
+
+
+def _decimals(panel: Panel) -> Json:
+    """There is no half of what is counted."""
+    return {"decimals": 0} if panel.unit == COUNT else {}
 
 
 def _mapping(texts: tuple[Text, ...]) -> Json:
@@ -199,6 +206,7 @@ def _custom(panel: Panel) -> Json:
     if panel.kind is not Kind.LINES:
         return {}
     return {
+        **_room(panel),
         "drawStyle": "line",
         "lineInterpolation": "linear",
         "lineWidth": 1,
@@ -210,16 +218,34 @@ def _custom(panel: Panel) -> Json:
     }
 
 
+def _room(panel: Panel) -> Json:
+    """An axis that goes up to the first line at least: nothing but zeros is drawn up to 100 else."""
+    if panel.most is not None or panel.unit not in _LEAST_ROOM:
+        return {}
+    return {"axisSoftMax": min([_LEAST_ROOM[panel.unit], *(at for at, _ in panel.steps)])}
+
+
+def _options(panel: Panel) -> Json:
+    """Few lines whose names are known are told in a row, and in the order they are written in; others by size."""
+    options = _OPTIONS[panel.kind]
+    if panel.kind is not Kind.LINES or any("{{" in query.legend for query in panel.queries):
+        return options
+    row = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": ["lastNotNull", "max"]}
+    return {**options, "legend": row}
+
+
 def _overrides(panel: Panel) -> list[Json]:
     return [
         {
-            "matcher": {"id": "byRegexp", "options": legend},
+            # Between slashes: without them Grafana wants all of a legend to match.
+            "matcher": {"id": "byRegexp", "options": f"/{legend}/"},
             "properties": [{"id": "color", "value": {"mode": "shades", "fixedColor": color}}],
         }
         for legend, color in panel.shades.items()
     ]
 
 
+_LEAST_ROOM = {COUNT: 1.0, "none": 1.0, "reqps": 0.1, "ops": 0.1, "cps": 0.1}
 _OPTIONS: dict[Kind, Json] = {
     Kind.LINES: {
         "legend": {
@@ -243,6 +269,8 @@ _OPTIONS: dict[Kind, Json] = {
     Kind.BARS: {
         "reduceOptions": _REDUCED,
         "displayMode": "basic",
+        "namePlacement": "top",  # names of identities are long
+        "sizing": "auto",
         "orientation": "horizontal",
         "showUnfilled": True,
         "minVizHeight": 10,
@@ -262,7 +290,11 @@ _TRANSFORMATIONS: dict[Kind, list[Json]] = {
     Kind.TABLE: [
         {
             "id": "organize",
-            "options": {"excludeByName": {"Time": True}, "indexByName": {}, "renameByName": {"Value": "processes"}},
+            "options": {
+                "excludeByName": {"Time": True},
+                "indexByName": {name: at for at, name in enumerate(("job", "version", "revision", "python", "Value"))},
+                "renameByName": {"Value": "processes"},
+            },
         }
     ]
 }

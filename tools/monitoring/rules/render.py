@@ -11,7 +11,7 @@ from tools.monitoring.dashboards import panel_path
 from tools.monitoring.rules import alerts, recording, thresholds
 from tools.monitoring.rules.model import Alert, Record, Seen
 from tools.monitoring.rules.pace import REAL, Pace, seconds
-from tools.monitoring.runbooks import RUNBOOKS
+from tools.monitoring.runbooks import RUNBOOK_BASE
 from tools.monitoring.thresholds import Thresholds, written
 
 _HEAD = "# Written from tools/monitoring/rules by `make docs`; a test compares them.\n"
@@ -62,7 +62,7 @@ class _Writer:
             "annotations": {
                 "summary": self._filled(alert.summary),
                 "description": self._filled(alert.description),
-                "runbook_url": f"{RUNBOOKS}/{alert.name}",
+                "runbook_url": f"{RUNBOOK_BASE}/{alert.name}",
                 "dashboard": panel_path(alert.panel.uid, alert.panel.title) + _OF_NAMESPACE,
             },
         }

@@ -30,10 +30,14 @@ class DeliveryType(StrEnum):
 
 
 class SubscriptionStatus(StrEnum):
-    """`failing` and `disabled` as of webhooks; who asks himself is always told."""
+    """`failing` and `disabled` as of webhooks; who asks himself is always told.
+
+    `suspended`: it is delivered, and its owner administers the tenant no more. Nothing is kept or sent until he does.
+    """
 
     ACTIVE = "active"
     FAILING = "failing"
+    SUSPENDED = "suspended"
     DISABLED = "disabled"
 
 
@@ -58,6 +62,7 @@ class Subscription:
     last_attempt_failed: bool = False
     revision: int = 1
     previous_secret_expires_at: datetime | None = None
+    is_suspended: bool = False
 
     @property
     def is_polled(self) -> bool:
@@ -67,6 +72,8 @@ class Subscription:
     def status(self) -> SubscriptionStatus:
         if not self.is_enabled:
             return SubscriptionStatus.DISABLED
+        if self.is_suspended:
+            return SubscriptionStatus.SUSPENDED
         return SubscriptionStatus.FAILING if self.last_attempt_failed else SubscriptionStatus.ACTIVE
 
 

@@ -66,10 +66,21 @@ class Interest:
             return "tags and secret_type let none of these events through: they are about no secret"
         return None
 
-    def covers(self, event_type: str, path: str | None, secret_type: str | None, tags: frozenset[str]) -> bool:
-        """Whether an event is meant. A filter lets through only what has what it looks at; of `tags` one will do."""
+    def covers(
+        self,
+        event_type: str,
+        path: str | None,
+        secret_type: str | None,
+        tags: frozenset[str],
+        *,
+        is_named: bool = False,
+    ) -> bool:
+        """Whether an event is meant. A filter lets through only what has what it looks at; of `tags` one will do.
+
+        An event that names whoever listens here is meant whatever its type.
+        """
         return (
-            event_type in self.events
+            (is_named or event_type in self.events)
             and (not self.path_prefix or (path is not None and path.startswith(self.path_prefix)))
             and (self.secret_type is None or secret_type == self.secret_type)
             and (not self.tags or not tags.isdisjoint(self.tags))
@@ -140,6 +151,7 @@ class StoredEvent:
     tags: Sequence[str]
     body: str
     order_key: str | None = None
+    also_to: Sequence[str] = ()
 
     @classmethod
     def of(cls, event_id: str, event: Event, now: datetime) -> "StoredEvent":
@@ -155,6 +167,7 @@ class StoredEvent:
             sorted(event.tags),
             body,
             event.resource,
+            list(event.also_to),
         )
 
 

@@ -13,10 +13,8 @@ from scaivault.features.events.errors import (
     WebhookNotFound,
 )
 from scaivault.features.events.model.webhooks import Webhook
+from scaivault.features.events.routes.delivery_messages import DeliveriesQuery, DeliveryPage, DeliveryReply
 from scaivault.features.events.routes.messages import (
-    DeliveriesQuery,
-    DeliveryPage,
-    DeliveryReply,
     ListQuery,
     TestReply,
     WebhookBody,
@@ -26,6 +24,7 @@ from scaivault.features.events.routes.messages import (
     WebhookReply,
     plaintext,
 )
+from scaivault.features.events.routes.told import told
 from scaivault.features.events.service.trials import TrialService
 from scaivault.features.events.service.webhooks import WebhookService
 from scaivault.kernel.caller import Caller, Scope
@@ -184,4 +183,4 @@ def routes(webhooks: WebhookService, trials: TrialService, cursors: Cursors) -> 
             errors=(WebhookNotFound, DeliveryNotFound),
         ),
     )
-    return Routes("webhooks", "webhooks", table)
+    return Routes("webhooks", "webhooks", table, sends=tuple(told()))

@@ -9,12 +9,12 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from scaivault.edge.messages import Body, Duration, Name, Page, PageReply, Reply, Timestamp
 from scaivault.features.events.model.webhooks import (
     PREVIOUS_SECRET_TTL,
-    Delivery,
     DeliveryStatus,
     Draft,
     Webhook,
     WebhookStatus,
 )
+from scaivault.features.events.routes.delivery_messages import LastDeliveryReply, StatisticsReply
 from scaivault.features.events.service.hooks import NewSecret
 from scaivault.features.events.service.webhooks import Detail
 from scaivault.kernel.events import EventType
@@ -127,10 +127,6 @@ class WebhookChangeBody(Body):
         return NewSecret(plaintext(self.secret), self.previous_secret_ttl)
 
 
-class DeliveriesQuery(Page):
-    status: DeliveryStatus | None = None
-
-
 class ListQuery(Page):
     pass
 
@@ -161,83 +157,21 @@ class WebhookReply(Reply):
         return cls(**_facts(webhook))
 
 
-class StatisticsReply(Reply):
-    """Of the attempts in the last 24 hours, counted by whole hours; null where there were none."""
-
-    deliveries_24h: int
-    success_rate_24h: float | None
-    avg_latency_ms: float | None
-
-
-class LastDeliveryReply(Reply):
-    id: str
-    timestamp: Timestamp | None
-    status: DeliveryStatus
-    response_code: int | None
-
-
 class WebhookDetailReply(WebhookReply):
     statistics: StatisticsReply
     last_delivery: LastDeliveryReply | None
 
     @classmethod
     def of_detail(cls, detail: Detail) -> "WebhookDetailReply":
-        statistics, last = detail.statistics, detail.last_delivery
         return cls(
             **_facts(detail.webhook),
-            statistics=StatisticsReply(
-                deliveries_24h=statistics.attempts,
-                success_rate_24h=statistics.success_rate,
-                avg_latency_ms=statistics.average_latency_ms,
-            ),
-            last_delivery=last
-            and LastDeliveryReply(
-                id=last.id,
-                timestamp=last.attempted_at,
-                status=DeliveryStatus(last.status),
-                response_code=last.response_code,
-            ),
+            statistics=StatisticsReply.of(detail.fared),
+            last_delivery=LastDeliveryReply.of(detail.fared),
         )
 
 
 class WebhookPage(PageReply):
     webhooks: list[WebhookReply]
-
-
-class DeliveryReply(Reply):
-    """`timestamp` is when the delivery was made; `error` is why there was no answer."""
-
-    id: str
-    event_id: str
-    event_type: str
-    timestamp: Timestamp
-    status: DeliveryStatus
-    attempts: int
-    last_attempt_at: Timestamp | None
-    next_attempt_at: Timestamp | None
-    response_code: int | None
-    duration_ms: float | None
-    error: str | None
-
-    @classmethod
-    def of(cls, delivery: Delivery) -> "DeliveryReply":
-        return cls(
-            id=delivery.id,
-            event_id=delivery.event_id,
-            event_type=delivery.event_type,
-            timestamp=delivery.created_at,
-            status=DeliveryStatus(delivery.status),
-            attempts=delivery.attempts,
-            last_attempt_at=delivery.attempted_at,
-            next_attempt_at=delivery.next_attempt_at,
-            response_code=delivery.response_code,
-            duration_ms=delivery.duration_ms,
-            error=delivery.error,
-        )
-
-
-class DeliveryPage(PageReply):
-    deliveries: list[DeliveryReply]
 
 
 class TestReply(Reply):

@@ -18,6 +18,7 @@ from scaivault.features.events.model.subscriptions import (
     Wish,
 )
 from scaivault.features.events.model.webhooks import PREVIOUS_SECRET_TTL
+from scaivault.features.events.routes.delivery_messages import LastDeliveryReply, StatisticsReply
 from scaivault.features.events.routes.messages import (
     FiltersReply,
     Kinds,
@@ -29,6 +30,7 @@ from scaivault.features.events.routes.messages import (
 )
 from scaivault.features.events.service.hooks import NewSecret
 from scaivault.features.events.service.polling import Heard, Question
+from scaivault.features.events.service.subscription_log import Detail
 from scaivault.kernel.errors import InvalidGlob
 from scaivault.kernel.events import EventType
 from scaivault.kernel.globs import Glob
@@ -61,7 +63,7 @@ class PollingDelivery(Body):
 
 
 class WebhookDelivery(Body):
-    """As webhooks are told. Takes an administrator of the tenant."""
+    """As webhooks are told. Takes an administrator of the tenant, for as long as it is to go on."""
 
     type: Literal["webhook"]
     url: Url
@@ -193,26 +195,22 @@ class SubscriptionReply(Reply):
 
     @classmethod
     def of(cls, found: Subscription) -> "SubscriptionReply":
+        return cls(**_facts(found))
+
+
+class SubscriptionDetailReply(SubscriptionReply):
+    """`statistics` and `last_delivery` are null of what is polled."""
+
+    statistics: StatisticsReply | None
+    last_delivery: LastDeliveryReply | None
+
+    @classmethod
+    def of_detail(cls, detail: Detail) -> "SubscriptionDetailReply":
+        fared = detail.fared
         return cls(
-            id=found.id,
-            name=found.name,
-            identity_id=found.owner_id,
-            paths=list(found.paths),
-            events=list(found.events),
-            filters=FiltersReply(
-                path_prefix=found.path_prefix or None, secret_type=found.secret_type, tags=list(found.tags)
-            ),
-            delivery=MeansReply(
-                type=DeliveryType(found.delivery_type),
-                buffer_size=found.buffer_size if found.is_polled else None,
-                url=found.url,
-                previous_secret_expires_at=found.previous_secret_expires_at,
-            ),
-            enabled=found.is_enabled,
-            status=found.status,
-            revision=found.revision,
-            created_at=found.created_at,
-            updated_at=found.updated_at,
+            **_facts(detail.subscription),
+            statistics=None if fared is None else StatisticsReply.of(fared),
+            last_delivery=None if fared is None else LastDeliveryReply.of(fared),
         )
 
 
@@ -275,3 +273,27 @@ def _wish(
         buffer_size=delivery.buffer_size,
         is_enabled=delivery.is_enabled,
     )
+
+
+def _facts(found: Subscription) -> dict[str, object]:
+    return {
+        "id": found.id,
+        "name": found.name,
+        "identity_id": found.owner_id,
+        "paths": list(found.paths),
+        "events": list(found.events),
+        "filters": FiltersReply(
+            path_prefix=found.path_prefix or None, secret_type=found.secret_type, tags=list(found.tags)
+        ),
+        "delivery": MeansReply(
+            type=DeliveryType(found.delivery_type),
+            buffer_size=found.buffer_size if found.is_polled else None,
+            url=found.url,
+            previous_secret_expires_at=found.previous_secret_expires_at,
+        ),
+        "enabled": found.is_enabled,
+        "status": found.status,
+        "revision": found.revision,
+        "created_at": found.created_at,
+        "updated_at": found.updated_at,
+    }

@@ -5,6 +5,7 @@ from functools import partial
 from scaivault.edge.pages import Cursors
 from scaivault.edge.routes import Answer, Route, Routes
 from scaivault.features.events.errors import (
+    DeliveryNotFound,
     InvalidWebhook,
     RevisionConflict,
     SubscriptionNotFound,
@@ -12,6 +13,7 @@ from scaivault.features.events.errors import (
     TooManyWait,
 )
 from scaivault.features.events.model.subscriptions import Subscription
+from scaivault.features.events.routes.delivery_messages import DeliveriesQuery, DeliveryPage, DeliveryReply
 from scaivault.features.events.routes.subscription_messages import (
     AckBody,
     AckReply,
@@ -19,11 +21,13 @@ from scaivault.features.events.routes.subscription_messages import (
     PollReply,
     SubscriptionBody,
     SubscriptionChangeBody,
+    SubscriptionDetailReply,
     SubscriptionPage,
     SubscriptionReply,
     SubscriptionsQuery,
 )
 from scaivault.features.events.service.polling import PollService
+from scaivault.features.events.service.subscription_log import SubscriptionLog
 from scaivault.features.events.service.subscriptions import SubscriptionService
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.errors import InvalidCursor, InvalidDuration, InvalidGlob, InvalidPath
@@ -32,8 +36,11 @@ from scaivault.kernel.ports import Reentry
 
 
 class SubscriptionRoutes:
-    def __init__(self, subscriptions: SubscriptionService, polls: PollService, cursors: Cursors) -> None:
+    def __init__(
+        self, subscriptions: SubscriptionService, log: SubscriptionLog, polls: PollService, cursors: Cursors
+    ) -> None:
         self._subscriptions = subscriptions
+        self._log = log
         self._polls = polls
         self._cursors = cursors
 
@@ -47,7 +54,8 @@ class SubscriptionRoutes:
         return _answer(self._subscriptions.create(caller, body.to_model(), body.secret()), 201)
 
     def show(self, caller: Caller, subscription_id: str) -> Answer:
-        return _answer(self._subscriptions.show(caller, subscription_id))
+        detail = self._log.show(caller, subscription_id)
+        return Answer(SubscriptionDetailReply.of_detail(detail), headers=_etag(detail.subscription))
 
     def change(
         self, caller: Caller, subscription_id: str, body: SubscriptionChangeBody, if_match: int | None
@@ -65,14 +73,29 @@ class SubscriptionRoutes:
     def acknowledge(self, caller: Caller, subscription_id: str, body: AckBody) -> AckReply:
         return AckReply(acknowledged=self._polls.acknowledge(caller, subscription_id, body.event_ids))
 
+    def deliveries(self, caller: Caller, subscription_id: str, query: DeliveriesQuery) -> DeliveryPage:
+        status = None if query.status is None else query.status.value
+        bound_to = ("subscription_deliveries", caller.tenant_id, subscription_id, status or "")
+        found = partial(self._log.deliveries, caller, subscription_id, status)
+        piece = self._cursors.piece(query, bound_to, found, lambda each: each.id)
+        deliveries = [DeliveryReply.of(each) for each in piece.items]
+        return DeliveryPage(deliveries=deliveries, cursor=piece.cursor, has_more=piece.has_more)
+
+    def redeliver(self, caller: Caller, subscription_id: str, delivery_id: str) -> DeliveryReply:
+        return DeliveryReply.of(self._log.redeliver(caller, subscription_id, delivery_id))
+
 
 def _answer(found: Subscription, status: int = 200) -> Answer:
     """The subscription, its revision as its ETag."""
-    return Answer(SubscriptionReply.of(found), status, {"ETag": f'"{found.revision}"'})
+    return Answer(SubscriptionReply.of(found), status, _etag(found))
 
 
-def routes(subscriptions: SubscriptionService, polls: PollService, cursors: Cursors) -> Routes:
-    at = SubscriptionRoutes(subscriptions, polls, cursors)
+def _etag(found: Subscription) -> dict[str, str]:
+    return {"ETag": f'"{found.revision}"'}
+
+
+def routes(subscriptions: SubscriptionService, log: SubscriptionLog, polls: PollService, cursors: Cursors) -> Routes:
+    at = SubscriptionRoutes(subscriptions, log, polls, cursors)
     every, one = "/v1/subscriptions", "/v1/subscriptions/<subscription_id>"
     table = (
         Route(
@@ -102,10 +125,10 @@ def routes(subscriptions: SubscriptionService, polls: PollService, cursors: Curs
             "GET",
             one,
             at.show,
-            "A subscription",
+            "A subscription, and how it has fared where it is delivered",
             Scope.SUBSCRIPTIONS_READ,
             limit=RateCategory.SUBSCRIPTION,
-            reply=SubscriptionReply,
+            reply=SubscriptionDetailReply,
             errors=(SubscriptionNotFound,),
         ),
         Route(
@@ -153,6 +176,28 @@ def routes(subscriptions: SubscriptionService, polls: PollService, cursors: Curs
             body=AckBody,
             reply=AckReply,
             errors=(SubscriptionNotFound,),
+        ),
+        Route(
+            "GET",
+            f"{one}/deliveries",
+            at.deliveries,
+            "What was delivered, newest first",
+            Scope.SUBSCRIPTIONS_READ,
+            limit=RateCategory.SUBSCRIPTION,
+            query=DeliveriesQuery,
+            reply=DeliveryPage,
+            errors=(SubscriptionNotFound, InvalidCursor),
+        ),
+        Route(
+            "POST",
+            f"{one}/deliveries/<delivery_id>/redeliver",
+            at.redeliver,
+            "Deliver an event once more; for administrators",
+            Scope.SUBSCRIPTIONS_WRITE,
+            limit=RateCategory.SUBSCRIPTION,
+            reply=DeliveryReply,
+            status=202,
+            errors=(SubscriptionNotFound, DeliveryNotFound),
         ),
     )
     return Routes("subscriptions", "subscriptions", table)

@@ -34,7 +34,8 @@ class _Listener:
 
     def hears(self, event: Undispatched) -> bool:
         tags = frozenset(event.tags)
-        if not self.interest.covers(event.event_type, event.path, event.secret_type, tags):
+        is_named = self.id in event.also_to
+        if not self.interest.covers(event.event_type, event.path, event.secret_type, tags, is_named=is_named):
             return False
         return self.reach is None or (event.path is not None and self.reach.covers(event.path))
 

@@ -15,10 +15,14 @@ from scaivault.storage.epochs import Epochs
 MOST_TENANTS = 10_000
 
 
+_Interests = Sequence[tuple[str, Interest]]
+"""Who listens, by id, and for what."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     epoch: int
-    interests: Sequence[Interest]
+    interests: _Interests
 
 
 class EventOutbox:
@@ -61,14 +65,14 @@ class EventOutbox:
         if _covers(interests, event):
             store.add_event(tx, tenant_id, StoredEvent.of(new_id("evt"), event, self._clock.now()))
 
-    def _kept(self, tenant_id: str, epoch: int) -> Sequence[Interest] | None:
+    def _kept(self, tenant_id: str, epoch: int) -> _Interests | None:
         known = self._by_tenant.get(tenant_id)
         return known.interests if known is not None and known.epoch == epoch else None
 
-    def _load(self, session: Session, tenant_id: str, epoch: int) -> Sequence[Interest]:
+    def _load(self, session: Session, tenant_id: str, epoch: int) -> _Interests:
         """Filed under an epoch that was taken before: what is loaded is as new as it says, or newer."""
         listening = store.list_listening(session, [tenant_id])
-        interests = [each.interest for each in listening]
+        interests = [(each.id, each.interest) for each in listening]
         with self._turn:
             if len(self._by_tenant) >= MOST_TENANTS:
                 self._by_tenant.clear()
@@ -76,5 +80,8 @@ class EventOutbox:
         return interests
 
 
-def _covers(interests: Sequence[Interest], event: Event) -> bool:
-    return any(each.covers(event.kind.value, event.path, event.secret_type, event.tags) for each in interests)
+def _covers(interests: _Interests, event: Event) -> bool:
+    return any(
+        interest.covers(event.kind.value, event.path, event.secret_type, event.tags, is_named=who in event.also_to)
+        for who, interest in interests
+    )

@@ -1,11 +1,11 @@
 """One attempt: signed, sent, and what came of it."""
 
+from scaivault.features.events.model.told import USER_AGENT
 from scaivault.features.events.model.webhooks import DueDelivery, Outcome, Trouble
 from scaivault.features.events.service.secrets import SigningSecrets, signature
 from scaivault.kernel.ports import Clock
 from scaivault.outbound.posts import Failure, Poster
 
-USER_AGENT = "ScaiVault-Webhook/1.0"
 _TROUBLES = {
     Failure.UNREACHABLE: Trouble.UNREACHABLE,
     Failure.TLS_FAILED: Trouble.TLS_FAILED,

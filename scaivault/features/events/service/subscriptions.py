@@ -17,10 +17,11 @@ from scaivault.features.events.model.subscriptions import (
 from scaivault.features.events.model.webhooks import Draft, Webhook
 from scaivault.features.events.service.addresses import Addresses, host_of
 from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacement
+from scaivault.features.events.service.subscription_log import whose_subscriptions
 from scaivault.features.events.store import buffers, lanes, webhooks
 from scaivault.features.events.store import subscriptions as store
 from scaivault.kernel.caller import Caller, Scope
-from scaivault.kernel.errors import Forbidden, InvalidRequest, ValidationFailed
+from scaivault.kernel.errors import AccessDenied, Forbidden, InvalidRequest, ValidationFailed
 from scaivault.kernel.events import WITHOUT_PATH
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry
@@ -31,6 +32,10 @@ from scaivault.storage.database import Database, Session
 
 # What the webhook of a subscription listens for by itself: nothing that there is.
 NO_EVENT: Final = "subscription"
+ROLE_OUTLASTS: Final = (
+    "What is delivered goes on without your token, and so takes an administrator by a role that the directory tells or "
+    "the vault has given. A webhook takes any administrator."
+)
 
 
 class SubscriptionService:
@@ -55,15 +60,22 @@ class SubscriptionService:
         self._settle = settle
 
     def create(self, caller: Caller, wish: Wish, secret: Plaintext | None) -> Subscription:
-        """A new subscription of the caller's, told from now on. InvalidWebhook, TooManySubscriptions."""
+        """A new subscription of the caller's, told from now on. InvalidWebhook, TooManySubscriptions.
+
+        AccessDenied for one that is delivered, of whom only his token calls an administrator.
+        """
         self._guard.require_scope(caller, Scope.SUBSCRIPTIONS_WRITE)
         self._require_home(caller)
         self._check(caller, wish, is_webhook=secret is not None)
         fresh = _wished(wish, caller, self._clock.now())
-        if secret is None:
-            self._add(caller, fresh, None, None)
-        else:
-            self._hooks.with_keys(caller, lambda keys: self._add(caller, fresh, secret, keys))
+        try:
+            if secret is None:
+                self._add(caller, fresh, None, None)
+            else:
+                self._hooks.with_keys(caller, lambda keys: self._add(caller, fresh, secret, keys))
+        except AccessDenied as refusal:
+            self._record_refusal(caller, refusal)
+            raise
         self._settle()
         return fresh
 
@@ -71,12 +83,8 @@ class SubscriptionService:
         """The caller's own, or all of the tenant's for who administers it; newest first."""
         self._guard.require_scope(caller, Scope.SUBSCRIPTIONS_READ)
         with self._database.session() as session:
-            return store.list_subscriptions(session, caller.tenant_id, _whose(caller), after, limit, self._clock.now())
-
-    def show(self, caller: Caller, subscription_id: str) -> Subscription:
-        """One of those. SubscriptionNotFound."""
-        self._guard.require_scope(caller, Scope.SUBSCRIPTIONS_READ)
-        return self._find_alone(caller, subscription_id)
+            whose = whose_subscriptions(caller)
+            return store.list_subscriptions(session, caller.tenant_id, whose, after, limit, self._clock.now())
 
     def change(
         self, caller: Caller, subscription_id: str, wish: Wish, secret: NewSecret | None, *, expected: int | None
@@ -122,11 +130,16 @@ class SubscriptionService:
     def _require_home(self, caller: Caller) -> None:
         if caller.principal.home is None:
             return
-        entry = Entry.of(
-            Action.POLICY_VIOLATION, caller, success=False, attempted="subscription_create", reason=Forbidden.code
+        refusal = Forbidden("Subscribe in your own tenant: a name belongs to its tenant.")
+        self._record_refusal(caller, refusal)
+        raise refusal
+
+    def _record_refusal(self, caller: Caller, refusal: Forbidden) -> None:
+        self._journal.record_alone(
+            Entry.of(
+                Action.POLICY_VIOLATION, caller, success=False, attempted="subscription_create", reason=refusal.code
+            )
         )
-        self._journal.record_alone(entry)
-        raise Forbidden("Subscribe in your own tenant: a name belongs to its tenant.")
 
     def _add(self, caller: Caller, fresh: Subscription, secret: Plaintext | None, keys: TenantKeys | None) -> None:
         principal = caller.principal
@@ -140,6 +153,8 @@ class SubscriptionService:
             store.add_subscription(tx, caller.tenant_id, fresh, principal.identity_type.value, sorted(principal.groups))
             if fresh.is_polled:
                 buffers.add_buffer(tx, caller.tenant_id, fresh.id)
+            elif self._find(tx, caller, fresh.id, fresh.created_at).is_suspended:
+                raise AccessDenied(ROLE_OUTLASTS)
             self._journal.record(
                 tx,
                 Entry.of(
@@ -188,7 +203,7 @@ class SubscriptionService:
     def _claim(self, tx: Session, caller: Caller, subscription_id: str, expected: int | None) -> Subscription:
         """The lane first, as everybody does who touches both."""
         lanes.claim_lane(tx, caller.tenant_id, subscription_id)
-        if store.claim_subscription(tx, caller.tenant_id, subscription_id, _whose(caller)) is None:
+        if store.claim_subscription(tx, caller.tenant_id, subscription_id, whose_subscriptions(caller)) is None:
             raise SubscriptionNotFound
         held = self._find(tx, caller, subscription_id, self._clock.now())
         if expected not in (None, held.revision):
@@ -200,17 +215,10 @@ class SubscriptionService:
             return self._find(session, caller, subscription_id, self._clock.now())
 
     def _find(self, session: Session, caller: Caller, subscription_id: str, now: datetime) -> Subscription:
-        found = store.find_subscription(session, caller.tenant_id, subscription_id, _whose(caller), now)
+        found = store.find_subscription(session, caller.tenant_id, subscription_id, whose_subscriptions(caller), now)
         if found is None:
             raise SubscriptionNotFound
         return found
-
-
-def _whose(caller: Caller) -> str | None:
-    """Whose subscriptions there are for the caller; None for everybody's, "" for nobody's."""
-    if caller.principal.is_tenant_admin:
-        return None
-    return caller.identity_id if caller.principal.home is None else ""
 
 
 def _refuse_other_kind(before: Subscription, wish: Wish, secret: NewSecret | None) -> None:

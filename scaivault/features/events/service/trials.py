@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from scaivault.features.events.errors import TestsAreBusy, WebhookNotFound
+from scaivault.features.events.model.told import TEST_EVENT
 from scaivault.features.events.model.webhooks import DeliveryStatus, DueDelivery, Outcome, StoredEvent
 from scaivault.features.events.service.postman import Postman
 from scaivault.features.events.service.secrets import WebhookSecrets
@@ -18,7 +19,6 @@ from scaivault.kernel.journal import Action, Entry
 from scaivault.kernel.ports import Clock, Guard, Journal
 from scaivault.storage.database import Database, Session
 
-TEST_EVENT = "webhook.test"
 # Of a process: an answer may take 10 s, and request threads are there for others too.
 MOST_AT_ONCE = 2
 

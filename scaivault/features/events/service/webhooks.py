@@ -2,37 +2,29 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from scaivault.crypto.keys import TenantKeys
 from scaivault.features.events.errors import (
-    DeliveryNotFound,
     InvalidWebhook,
     RevisionConflict,
     TooManyWebhooks,
     WebhookNotFound,
 )
-from scaivault.features.events.model.webhooks import (
-    MOST_WEBHOOKS,
-    Delivery,
-    Draft,
-    Statistics,
-    Webhook,
-)
+from scaivault.features.events.model.webhooks import MOST_WEBHOOKS, Delivery, Draft, Webhook
 from scaivault.features.events.service.addresses import Addresses, host_of
 from scaivault.features.events.service.hooks import Hooks, NewSecret, Replacement
+from scaivault.features.events.service.sent import Fared, entry_of_redelivery, fared, send_again
 from scaivault.features.events.store import deliveries as queue
-from scaivault.features.events.store import lanes, statistics
+from scaivault.features.events.store import lanes
 from scaivault.features.events.store import webhooks as store
 from scaivault.kernel.caller import Caller, Scope
 from scaivault.kernel.ids import new_id
 from scaivault.kernel.journal import Action, Entry, Extra
 from scaivault.kernel.plaintext import Plaintext
-from scaivault.kernel.ports import Clock, Guard, Journal
+from scaivault.kernel.ports import Clock, Guard, Journal, Mentions
 from scaivault.storage import epochs
 from scaivault.storage.database import Database, Session
-
-STATISTICS_WINDOW = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +32,7 @@ class Detail:
     """A webhook and how it has fared lately."""
 
     webhook: Webhook
-    statistics: Statistics
-    last_delivery: Delivery | None
+    fared: Fared
 
 
 class WebhookService:
@@ -59,6 +50,7 @@ class WebhookService:
         clock: Clock,
         hooks: Hooks,
         addresses: Addresses,
+        mentions: Mentions[Session],
         settle: Callable[[], None],
     ) -> None:
         self._database = database
@@ -67,6 +59,7 @@ class WebhookService:
         self._clock = clock
         self._hooks = hooks
         self._addresses = addresses
+        self._mentions = mentions
         self._settle = settle
 
     def create(self, caller: Caller, draft: Draft, secret: Plaintext) -> Webhook:
@@ -103,9 +96,7 @@ class WebhookService:
         now = self._clock.now()
         with self._database.session() as session:
             webhook = self._find(session, caller, webhook_id, now)
-            lately = statistics.find_statistics(session, caller.tenant_id, webhook_id, now - STATISTICS_WINDOW)
-            last = queue.find_last_attempted(session, caller.tenant_id, webhook_id)
-        return Detail(webhook, lately, last)
+            return Detail(webhook, fared(session, caller.tenant_id, webhook_id, now))
 
     def change(
         self, caller: Caller, webhook_id: str, draft: Draft, secret: NewSecret | None, *, expected: int | None
@@ -125,14 +116,18 @@ class WebhookService:
         )
 
     def delete(self, caller: Caller, webhook_id: str, *, expected: int | None) -> None:
-        """Tell it nothing any more, not even what has waited. WebhookNotFound, RevisionConflict."""
+        """Tell it nothing any more, not even what has waited. WebhookNotFound, RevisionConflict.
+
+        Whatever names it goes without: nobody who must stop a webhook has to look for that first.
+        """
         self._require_administration(caller)
         with self._journal.operation(Action.WEBHOOK_DELETE, caller) as tx:
             self._claim(tx, caller, webhook_id)
             webhook = self._find(tx, caller, webhook_id, self._clock.now())
             _check_revision(webhook, expected)
             store.remove_webhook(tx, caller.tenant_id, webhook_id)
-            self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook))
+            named_by = self._mentions.drop_webhook(tx, caller, webhook_id)
+            self._journal.record(tx, _entry(Action.WEBHOOK_DELETE, caller, webhook, named_by=list(named_by)))
             epochs.move(tx, caller.tenant_id)
 
     def deliveries(
@@ -150,25 +145,10 @@ class WebhookService:
     def redeliver(self, caller: Caller, webhook_id: str, delivery_id: str) -> Delivery:
         """The same event once more, as a delivery of its own. WebhookNotFound, DeliveryNotFound."""
         self._require_administration(caller)
-        fresh_id, now = new_id("del"), self._clock.now()
         with self._journal.operation(Action.WEBHOOK_REDELIVER, caller) as tx:
             self._claim(tx, caller, webhook_id)
-            if not queue.add_redelivery(tx, caller.tenant_id, webhook_id, delivery_id, fresh_id, now):
-                raise DeliveryNotFound
-            lanes.change_due(tx, [caller.tenant_id], [webhook_id], now)
-            self._journal.record(
-                tx,
-                Entry.of(
-                    Action.WEBHOOK_REDELIVER,
-                    caller,
-                    webhook_id=webhook_id,
-                    delivery_id=fresh_id,
-                    redelivery_of=delivery_id,
-                ),
-            )
-            fresh = queue.find_delivery(tx, caller.tenant_id, webhook_id, fresh_id)
-        if fresh is None:
-            raise DeliveryNotFound
+            fresh = send_again(tx, caller.tenant_id, webhook_id, delivery_id, self._clock.now())
+            self._journal.record(tx, entry_of_redelivery(caller, webhook_id, delivery_id, fresh))
         return fresh
 
     def _change(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from scaivault.features.events.store.authority import IS_TOLD
 from scaivault.storage.database import Session
 
 
@@ -92,13 +93,13 @@ def change_due(tx: Session, tenant_ids: Sequence[str], webhook_ids: Sequence[str
 
 
 def claim_due_lane(tx: Session, lease: str, now: datetime, until: datetime, no_room: NoRoom) -> Lane | None:
-    """Lease the lane that has been due for longest, of an enabled webhook and for which there is room.
+    """Lease the lane that has been due for longest, of a webhook that is told and for which there is room.
 
     Whatever another worker is looking at, or has a lease of that still runs, is not waited for.
     """
     return tx.one(
         Lane,
-        """
+        f"""
         UPDATE webhook_lanes AS lanes
            SET lease = %(lease)s, leased_until = %(until)s
           FROM (SELECT lanes.tenant_id, lanes.webhook_id, webhooks.url, tenants.partner_id
@@ -106,7 +107,7 @@ def claim_due_lane(tx: Session, lease: str, now: datetime, until: datetime, no_r
                   JOIN webhooks ON webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id
                   JOIN tenants ON tenants.id = lanes.tenant_id
                  WHERE due_at <= %(now)s AND (leased_until IS NULL OR leased_until <= %(now)s)
-                   AND is_enabled AND lanes.tenant_id <> ALL(%(of_tenants)s::text[])
+                   AND {IS_TOLD} AND lanes.tenant_id <> ALL(%(of_tenants)s::text[])
                    AND NOT (last_attempt_failed
                             AND (%(for_any_failing)s OR lanes.tenant_id = ANY(%(for_failing_of)s::text[])))
                  ORDER BY due_at
@@ -127,16 +128,16 @@ def claim_due_lane(tx: Session, lease: str, now: datetime, until: datetime, no_r
 def change_lease(tx: Session, tenant_id: str, lane: Lane, lease: str, until: datetime) -> Lane | None:
     """Keep a lane for longer, and see where it leads by now.
 
-    None if it is another worker's meanwhile, or its webhook is gone or disabled.
+    None if it is another worker's meanwhile, or its webhook is gone, or told nothing any more.
     """
     return tx.one(
         Lane,
-        """
+        f"""
         UPDATE webhook_lanes AS lanes
            SET leased_until = %(until)s
           FROM webhooks
          WHERE lanes.tenant_id = %(tenant_id)s AND lanes.webhook_id = %(webhook_id)s AND lease = %(lease)s
-           AND webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id AND is_enabled
+           AND webhooks.tenant_id = lanes.tenant_id AND webhooks.id = lanes.webhook_id AND {IS_TOLD}
         RETURNING %(partner_id)s AS partner_id, lanes.tenant_id, lanes.webhook_id, url, last_attempt_failed
         """,
         tenant_id=tenant_id,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scaivault.features.events.model.webhooks import Interest, StoredEvent
+from scaivault.features.events.store.authority import IS_SUSPENDED
 from scaivault.kernel.caller import IdentityType, Principal
 from scaivault.kernel.globs import Glob
 from scaivault.storage.database import Session
@@ -63,6 +64,7 @@ class Undispatched:
     secret_type: str | None
     tags: Sequence[str]
     order_key: str | None
+    also_to: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,9 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
     tx.run(
         """
         INSERT INTO events (tenant_id, id, event_type, occurred_at, request_id, path, secret_type, tags, body,
-                            order_key, is_dispatched)
+                            order_key, also_to, is_dispatched)
         VALUES (%(tenant_id)s, %(id)s, %(event_type)s, %(occurred_at)s, %(request_id)s, %(path)s, %(secret_type)s,
-                %(tags)s, %(body)s, %(order_key)s, %(is_dispatched)s)
+                %(tags)s, %(body)s, %(order_key)s, %(also_to)s, %(is_dispatched)s)
         """,
         tenant_id=tenant_id,
         id=event.id,
@@ -88,16 +90,17 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
         tags=list(event.tags),
         body=event.body,
         order_key=event.order_key,
+        also_to=list(event.also_to),
         is_dispatched=is_dispatched,
     )
 
 
 def list_listening(session: Session, tenant_ids: Sequence[str]) -> list[Listening]:
-    """The enabled webhooks of these tenants, and the subscriptions that are not disabled."""
+    """The enabled webhooks of these tenants, and the subscriptions that are polled or told something."""
     return session.many(
         Listening,
-        """
-        SELECT tenant_id, id, events, path_prefix, secret_type, tags, '{}'::text[] AS paths, NULL AS partner_id,
+        f"""
+        SELECT tenant_id, id, events, path_prefix, secret_type, tags, ARRAY[]::text[] AS paths, NULL AS partner_id,
                NULL AS owner_id, NULL AS owner_type, NULL::text[] AS owner_groups
           FROM webhooks
          WHERE tenant_id = ANY(%(tenant_ids)s) AND is_enabled AND NOT is_of_subscription
@@ -107,6 +110,7 @@ def list_listening(session: Session, tenant_ids: Sequence[str]) -> list[Listenin
           FROM subscriptions
           JOIN webhooks ON webhooks.tenant_id = subscriptions.tenant_id AND webhooks.id = subscriptions.id
          WHERE subscriptions.tenant_id = ANY(%(tenant_ids)s) AND delivery_type = 'webhook' AND is_enabled
+           AND NOT {IS_SUSPENDED}
         UNION ALL
         SELECT subscriptions.tenant_id, subscriptions.id, events, path_prefix, secret_type, tags, paths,
                tenants.partner_id, owner_id, owner_type, owner_groups
@@ -129,7 +133,8 @@ def list_undispatched(tx: Session, limit: int) -> list[Undispatched]:
     return tx.many(
         Undispatched,
         """
-        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags, coalesce(order_key, path) AS order_key
+        SELECT tenant_id, id, sequence, event_type, path, secret_type, tags, coalesce(order_key, path) AS order_key,
+               also_to
           FROM events
          WHERE NOT is_dispatched
          ORDER BY sequence

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from scaivault.features.events.model.subscriptions import Subscription, Wish
+from scaivault.features.events.store.authority import IS_SUSPENDED
 from scaivault.storage.database import Session
 
 
@@ -69,11 +70,12 @@ def find_subscription(
     """The subscription, of this owner if one is given."""
     return session.one(
         Subscription,
-        """
+        f"""
         SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
                subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
                subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
                coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
+               {IS_SUSPENDED} AS is_suspended,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at
@@ -96,11 +98,12 @@ def list_subscriptions(
     """By age, newest first; an owner's if one is given."""
     return session.many(
         Subscription,
-        """
+        f"""
         SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
                subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
                subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
                coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
+               {IS_SUSPENDED} AS is_suspended,
                (SELECT max(expires_at) FROM webhook_secrets AS secrets
                  WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
                    AND expires_at > %(now)s) AS previous_secret_expires_at

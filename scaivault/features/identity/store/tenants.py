@@ -98,6 +98,23 @@ def add_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
     )
 
 
+def add_roles(tx: Session, tenant_id: str, identity: Identity) -> None:
+    """Add the identity or, to the one of that id, its roles."""
+    tx.run(
+        """
+        INSERT INTO identities (tenant_id, id, identity_type, display_name, groups, roles)
+        VALUES (%(tenant_id)s, %(id)s, %(identity_type)s, %(display_name)s, '{}', %(roles)s)
+            ON CONFLICT ON CONSTRAINT identities_pkey
+            DO UPDATE SET roles = ARRAY(SELECT unnest(identities.roles) UNION SELECT unnest(excluded.roles) ORDER BY 1)
+        """,
+        tenant_id=tenant_id,
+        id=identity.id,
+        identity_type=identity_type_of(identity.id).value,
+        display_name=identity.display_name,
+        roles=sorted(identity.roles),
+    )
+
+
 def add_missing_identity(tx: Session, tenant_id: str, identity: Identity) -> None:
     """Add the identity, or leave the one of that id as it is."""
     tx.run(

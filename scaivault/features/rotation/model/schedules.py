@@ -15,9 +15,13 @@ LONGEST_PAUSE: Final = timedelta(hours=6)
 
 
 class State(StrEnum):
-    """`awaited`: due, and somebody is to write it. `overdue`: and has not within the grace period."""
+    """`awaited`: due, and somebody is to write it. `overdue`: and has not within the grace period.
+
+    `failing` is only said, of what is scheduled and could not be renewed so far; a row says scheduled.
+    """
 
     SCHEDULED = "scheduled"
+    FAILING = "failing"
     AWAITED = "awaited"
     OVERDUE = "overdue"
     PAUSED = "paused"
@@ -40,19 +44,40 @@ class Schedule:
             return cls(counts_from, State.PAUSED, None, None)
         return cls(counts_from, State.SCHEDULED, terms.due(counts_from), terms.first_look(counts_from, now))
 
+    def due(self, terms: Terms, now: datetime) -> datetime:
+        """When it is due under these terms.
+
+        What was not due before is due now, and not at an instant that was over when they came into force: else its
+        grace period would have ended before anybody was told.
+        """
+        by_terms = terms.due(self.counts_from)
+        if by_terms > now:
+            return by_terms
+        return now if self.due_at is None or self.due_at > now else max(by_terms, self.due_at)
+
+    def is_ahead(self, now: datetime) -> bool:
+        """Not due now, or for nothing at all."""
+        return self.due_at is None or self.due_at > now
+
     def under(self, terms: Terms, now: datetime) -> "Schedule":
         """The same secret under other terms. What has been told is not told again, and nothing is told late.
 
-        What has failed is tried again at once: the change may be what it waited for.
+        What has failed is tried again at once: the change may be what it waited for. What is overdue is not, if its
+        grace period ends later now.
         """
         anew = Schedule.anew(terms, self.counts_from, now)
-        if anew.due_at is None or anew.due_at > now or self.state in {State.SCHEDULED, State.PAUSED}:
+        if anew.is_ahead(now):
             return anew
+        due = self.due(terms, now)
+        end = due + terms.grace
+        is_overdue = self.state is State.OVERDUE and end <= now
         if terms.auto_generate:
-            return replace(self, due_at=anew.due_at, wake_at=now, failures=0)
-        if self.state is State.OVERDUE:
-            return replace(self, due_at=anew.due_at, wake_at=None)
-        return replace(self, due_at=anew.due_at, wake_at=anew.due_at + terms.grace)
+            return Schedule(self.counts_from, State.OVERDUE if is_overdue else State.SCHEDULED, due, now)
+        if self.state in {State.SCHEDULED, State.PAUSED}:
+            return replace(anew, due_at=due, wake_at=now)
+        if is_overdue:
+            return replace(self, due_at=due, wake_at=None)
+        return replace(self, state=State.AWAITED, due_at=due, wake_at=end)
 
 
 class Deed(StrEnum):
@@ -82,7 +107,7 @@ def next_step(schedule: Schedule, terms: Terms, now: datetime) -> Step:
     """
     if not terms.is_active:
         return Step(Deed.NOTHING, replace(schedule, state=State.PAUSED, due_at=None, wake_at=None))
-    due = terms.due(schedule.counts_from)
+    due = schedule.due(terms, now)
     if now < due:
         since = schedule.wake_at or now
         passed = [each for each in terms.warn_before if since <= due - each <= now]

@@ -1,6 +1,6 @@
 """A secret under a policy, as each of those sees it that work on it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -30,6 +30,8 @@ class Scheduled:
     terms: Terms
     schedule: Schedule
     history_id: str | None
+    webhook_ids: Sequence[str] = ()
+    """Whom the policy names, to be told of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ class RotationPolicyPatch(Body):
             auto_generate=self.auto_generate if "auto_generate" in given else None,
             secret_policy_id=self.secret_policy_id,
             secret_policy_is_given="secret_policy_id" in given,
-            webhook_ids=tuple(self.webhook_ids) if "webhook_ids" in given else None,
+            webhook_ids=tuple(dict.fromkeys(self.webhook_ids)) if "webhook_ids" in given else None,
             is_active=self.is_active if "is_active" in given else None,
         )
 
@@ -171,7 +171,8 @@ class RotationPolicyPage(PageReply):
 class SecretAssignment(Reply):
     """A secret under a policy. `state` is `awaited` when it is due and somebody is to write its next value.
 
-    `attempts` of a worker's have failed since it is due, the last one for `error_code`.
+    It is `failing` when it is due and `attempts` of a worker's have failed, the last one for `error_code`. From the end
+    of the grace period on it is `overdue` instead.
     """
 
     secret_path: str

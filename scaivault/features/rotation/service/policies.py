@@ -13,6 +13,7 @@ from scaivault.features.rotation.errors import (
     TooManyRotationPolicies,
 )
 from scaivault.features.rotation.model import MOST_POLICIES, Assignment, Changes, Draft, Item, Policy, Status
+from scaivault.features.rotation.service.mentions import policy_entry
 from scaivault.features.rotation.service.upkeep import Upkeep
 from scaivault.features.rotation.store import assignments, history
 from scaivault.features.rotation.store import policies as store
@@ -58,9 +59,10 @@ class RotationPolicyService:
         with self._journal.operation(Action.ROTATION_POLICY_CREATE, caller, refusals=_REFUSALS) as tx:
             if store.count_policies(tx, caller.tenant_id) >= MOST_POLICIES:
                 raise TooManyRotationPolicies(limit=MOST_POLICIES)
-            self._check_named(tx, caller, policy.secret_policy_id, policy.webhook_ids)
+            _refuse_missing(self._missing_webhooks(tx, caller, policy.webhook_ids))
+            self._check_secret_policy(tx, caller, policy.secret_policy_id)
             store.add_policy(tx, caller.tenant_id, policy)
-            self._journal.record(tx, _entry(Action.ROTATION_POLICY_CREATE, caller, policy))
+            self._journal.record(tx, policy_entry(Action.ROTATION_POLICY_CREATE, caller, policy))
         return policy
 
     def read(self, caller: Caller, policy_id: str) -> Policy:
@@ -76,12 +78,15 @@ class RotationPolicyService:
         """
         self._require_administration(caller)
         with self._journal.operation(Action.ROTATION_POLICY_UPDATE, caller, refusals=_REFUSALS) as tx:
+            # Webhooks before the policy, as who deletes one of them: else the two could wait for each other.
+            missing = self._missing_webhooks(tx, caller, changes.webhook_ids or ())
             before = self._claim(tx, caller, policy_id, expected)
             policy = changes.of(before, self._clock.now())
-            self._check_named(tx, caller, changes.secret_policy_id, changes.webhook_ids or ())
+            _refuse_missing(missing)
+            self._check_secret_policy(tx, caller, changes.secret_policy_id)
             if policy.revision != before.revision:
                 store.change_policy(tx, caller.tenant_id, policy)
-                self._journal.record(tx, _entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
+                self._journal.record(tx, policy_entry(Action.ROTATION_POLICY_UPDATE, caller, policy, changes.named()))
         if policy.schedule_revision != before.schedule_revision:
             self._upkeep.settle(caller.tenant_id, policy_id)
         return self.read(caller, policy_id)
@@ -92,7 +97,7 @@ class RotationPolicyService:
         with self._journal.operation(Action.ROTATION_POLICY_DELETE, caller) as tx:
             policy = self._claim(tx, caller, policy_id, expected)
             store.change_removed(tx, caller.tenant_id, policy_id, self._clock.now())
-            self._journal.record(tx, _entry(Action.ROTATION_POLICY_DELETE, caller, policy))
+            self._journal.record(tx, policy_entry(Action.ROTATION_POLICY_DELETE, caller, policy))
         self._upkeep.detach(caller.tenant_id, policy_id)
 
     def assign(self, caller: Caller, policy_id: str, path: SecretPath) -> Assignment:
@@ -150,16 +155,14 @@ class RotationPolicyService:
         self._guard.require_scope(caller, Scope.ADMIN)
         self._guard.require_tenant_admin(caller)
 
-    def _check_named(
-        self, tx: Session, caller: Caller, secret_policy_id: str | None, webhook_ids: Sequence[str]
-    ) -> None:
-        """That what a client names is there. What was named before may be gone: a webhook goes without asking."""
+    def _check_secret_policy(self, tx: Session, caller: Caller, secret_policy_id: str | None) -> None:
         if secret_policy_id is not None and not store.has_secret_policy(tx, caller.tenant_id, secret_policy_id):
             raise SecretPolicyNotFound(secret_policy_id=secret_policy_id)
-        there = set(store.list_webhooks(tx, caller.tenant_id, webhook_ids)) if webhook_ids else set()
-        missing = [each for each in webhook_ids if each not in there]
-        if missing:
-            raise WebhookNotFound(webhook_ids=missing)
+
+    def _missing_webhooks(self, tx: Session, caller: Caller, webhook_ids: Sequence[str]) -> Sequence[str]:
+        """Which of them are not there; the others stay until the transaction ends."""
+        there = set(store.hold_webhooks(tx, caller.tenant_id, webhook_ids)) if webhook_ids else set()
+        return [each for each in webhook_ids if each not in there]
 
     def _claim(self, tx: Session, caller: Caller, policy_id: str, expected: int | None) -> Policy:
         policy = _there(store.claim_policy(tx, caller.tenant_id, policy_id))
@@ -172,6 +175,11 @@ def _there(policy: Policy | None) -> Policy:
     if policy is None:
         raise RotationPolicyNotFound
     return policy
+
+
+def _refuse_missing(webhook_ids: Sequence[str]) -> None:
+    if webhook_ids:
+        raise WebhookNotFound(webhook_ids=list(webhook_ids))
 
 
 def _drafted(draft: Draft, now: datetime) -> Policy:
@@ -191,14 +199,3 @@ def _drafted(draft: Draft, now: datetime) -> Policy:
 
 def _without_repeats(webhook_ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(webhook_ids))
-
-
-def _entry(action: Action, caller: Caller, policy: Policy, changed: Sequence[str] = ()) -> Entry:
-    return Entry.of(
-        action,
-        caller,
-        rotation_policy_id=policy.id,
-        name=policy.name,
-        revision=policy.revision,
-        changed=list(changed),
-    )

@@ -122,7 +122,7 @@ class RotationScheduler:
         return len(secrets), [secret for secret, step in steps if step.deed is Deed.ROTATE]
 
     def _tell(self, tx: Session, secret: Scheduled, step: Step, now: datetime) -> None:
-        due_at = secret.terms.due(secret.schedule.counts_from)
+        due_at = secret.schedule.due(secret.terms, now)
         caller = _caller(secret, now)
         event: Event | None = None
         if step.deed is Deed.WARN and step.threshold is not None:
@@ -205,7 +205,7 @@ class RotationScheduler:
                 tx, secret.tenant_id, found.history_id, reason, now
             ):
                 self._open_history(tx, found, Status.FAILED, reason, now)
-            due_at = found.terms.due(found.schedule.counts_from)
+            due_at = found.schedule.due(found.terms, now)
             self._outbox.publish(tx, telling.failed(caller, found, due_at, reason, step.after.wake_at))
             if step.deed is Deed.TELL_OVERDUE:
                 self._outbox.publish(tx, telling.overdue(caller, found, due_at))
@@ -230,7 +230,7 @@ class RotationScheduler:
             identity_id=IDENTITY,
             attempts=0 if status is Status.PENDING else 1,
             reason=reason,
-            due_at=secret.terms.due(secret.schedule.counts_from),
+            due_at=secret.schedule.due(secret.terms, now),
             started_at=now,
             ended_at=None if status is Status.PENDING else now,
             old_version=secret.current_version,

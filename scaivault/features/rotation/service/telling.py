@@ -1,4 +1,7 @@
-"""What others hear of rotations: which secret, by which policy, and never a value."""
+"""What others hear of rotations: which secret, by which policy, and never a value.
+
+Webhooks that the policy names hear all of it.
+"""
 
 from datetime import datetime, timedelta
 
@@ -66,7 +69,8 @@ def _renewal(kind: EventType, caller: Caller, renewal: Renewal, policy: Policy |
         "rotation_policy_id": None if policy is None else policy.id,
         "rotation_policy_name": None if policy is None else policy.name,
     }
-    return Event(kind, caller, renewal.path, {**facts, **data}, renewal.secret_type, renewal.tags)
+    also_to = () if policy is None else policy.webhook_ids
+    return Event(kind, caller, renewal.path, {**facts, **data}, renewal.secret_type, renewal.tags, also_to=also_to)
 
 
 def _due(kind: EventType, caller: Caller, secret: Scheduled, due_at: datetime, **data: Fact) -> Event:
@@ -79,4 +83,12 @@ def _due(kind: EventType, caller: Caller, secret: Scheduled, due_at: datetime, *
     }
     tags = secret.metadata.get("tags")
     named = frozenset(map(str, tags)) if isinstance(tags, list) else frozenset()
-    return Event(kind, caller, SecretPath(secret.path), {**facts, **data}, secret.secret_type, named)
+    return Event(
+        kind,
+        caller,
+        SecretPath(secret.path),
+        {**facts, **data},
+        secret.secret_type,
+        named,
+        also_to=secret.webhook_ids,
+    )

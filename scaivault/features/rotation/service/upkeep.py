@@ -63,6 +63,9 @@ class Upkeep:
             if stale:
                 after = [each.schedule().under(policy.terms, now) for each in stale]
                 schedules.change_schedules(tx, tenant_id, [each.path for each in stale], after, revision)
+                history.remove_awaited(
+                    tx, tenant_id, [each.path for each, then in zip(stale, after, strict=True) if then.is_ahead(now)]
+                )
             is_done = not revisions.has_stale(tx, tenant_id, policy_id, revision)
         if is_done:
             with self._database.session() as session:

@@ -19,6 +19,7 @@ _ASSIGNED: Final = """
             ON policies.tenant_id = under.tenant_id AND policies.id = under.policy_id
           LEFT JOIN rotation_history AS failed
             ON failed.tenant_id = under.tenant_id AND failed.id = under.history_id AND failed.status = 'failed'
+           AND under.failures > 0
 """
 
 
@@ -47,12 +48,13 @@ class _Assigned:
     next_attempt_at: datetime | None
 
     def assignment(self) -> Assignment:
+        state = State(self.state)
         return Assignment(
             self.path,
             self.policy_id,
             self.policy_name,
             self.auto_generate,
-            State(self.state),
+            State.FAILING if self.attempts and state is State.SCHEDULED else state,
             self.due_at,
             self.rotated_at,
             self.grace_seconds,

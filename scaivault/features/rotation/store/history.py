@@ -111,14 +111,29 @@ def remove_pending(tx: Session, tenant_id: str, history_id: str) -> None:
     )
 
 
+def remove_awaited(tx: Session, tenant_id: str, paths: Sequence[str]) -> None:
+    """Nobody waits for these secrets any more: they are not due now."""
+    tx.run(
+        """
+        DELETE FROM rotation_history
+         USING secret_rotations AS under
+         WHERE under.tenant_id = %(tenant_id)s AND under.path = ANY(%(paths)s)
+           AND rotation_history.tenant_id = under.tenant_id AND rotation_history.id = under.history_id
+           AND rotation_history.status = 'pending'
+        """,
+        tenant_id=tenant_id,
+        paths=list(paths),
+    )
+
+
 def change_failed_again(tx: Session, tenant_id: str, history_id: str, reason: str, now: datetime) -> bool:
-    """Another attempt at the same rotation; False if this line is not about one that failed."""
+    """Another attempt at the same rotation, or the first at one that somebody was to write; False if it is over."""
     return bool(
         tx.run(
             """
             UPDATE rotation_history
-               SET attempts = attempts + 1, reason = %(reason)s, ended_at = %(now)s
-             WHERE tenant_id = %(tenant_id)s AND id = %(history_id)s AND status = 'failed'
+               SET status = 'failed', attempts = attempts + 1, reason = %(reason)s, ended_at = %(now)s
+             WHERE tenant_id = %(tenant_id)s AND id = %(history_id)s AND status IN ('pending', 'failed')
             """,
             tenant_id=tenant_id,
             history_id=history_id,

@@ -254,15 +254,45 @@ def has_secret_policy(tx: Session, tenant_id: str, secret_policy_id: str) -> boo
     return row is not None
 
 
-def list_webhooks(tx: Session, tenant_id: str, webhook_ids: Sequence[str]) -> list[str]:
-    """Which of these webhooks there are."""
+def hold_webhooks(tx: Session, tenant_id: str, webhook_ids: Sequence[str]) -> list[str]:
+    """Which of these webhooks there are, without subscriptions'; they stay until the transaction ends."""
     rows = tx.many(
         _Id,
-        "SELECT id FROM webhooks WHERE tenant_id = %(tenant_id)s AND id = ANY(%(webhook_ids)s)",
+        """
+        SELECT id
+          FROM webhooks
+         WHERE tenant_id = %(tenant_id)s AND id = ANY(%(webhook_ids)s) AND NOT is_of_subscription
+         ORDER BY id
+           FOR KEY SHARE
+        """,
         tenant_id=tenant_id,
         webhook_ids=list(webhook_ids),
     )
     return [row.id for row in rows]
+
+
+def change_unnamed(tx: Session, tenant_id: str, webhook_id: str, now: datetime) -> list[Policy]:
+    """The policies that named this webhook, as they are without it; locked in the order of their ids."""
+    rows = tx.many(
+        PolicyRow,
+        f"""
+        UPDATE rotation_policies
+           SET webhook_ids = array_remove(webhook_ids, %(webhook_id)s::text), revision = revision + 1,
+               updated_at = %(now)s
+         WHERE tenant_id = %(tenant_id)s
+           AND id = ANY(ARRAY(SELECT id
+                                FROM rotation_policies
+                               WHERE tenant_id = %(tenant_id)s AND %(webhook_id)s::text = ANY(webhook_ids)
+                                 AND removed_at IS NULL
+                               ORDER BY id
+                                 FOR UPDATE))
+        RETURNING {COLUMNS}
+        """,
+        tenant_id=tenant_id,
+        webhook_id=webhook_id,
+        now=now,
+    )
+    return [row.policy() for row in rows]
 
 
 def _facts(tenant_id: str, policy: Policy) -> dict[str, object]:

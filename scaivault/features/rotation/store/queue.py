@@ -16,7 +16,7 @@ _SCHEDULED: Final = f"""
                under.policy_id, policies.name AS policy_name, policies.interval_seconds, policies.grace_seconds,
                policies.warn_seconds, policies.auto_generate,
                policies.is_active AND policies.removed_at IS NULL AS is_active, under.counts_from, under.state,
-               under.due_at, under.wake_at, under.failures, under.history_id,
+               under.due_at, under.wake_at, under.failures, under.history_id, policies.webhook_ids,
                under.schedule_revision <= policies.schedule_revision AS is_of_one_piece
           FROM secret_rotations AS under
           JOIN rotation_policies AS policies
@@ -48,6 +48,7 @@ class _Row:
     wake_at: datetime | None
     failures: int
     history_id: str | None
+    webhook_ids: Sequence[str]
     is_of_one_piece: bool
     """False where a policy was read before a change that its secret's schedule was locked after."""
 
@@ -67,6 +68,7 @@ class _Row:
             ),
             schedule=Schedule(self.counts_from, State(self.state), self.due_at, self.wake_at, self.failures),
             history_id=self.history_id,
+            webhook_ids=self.webhook_ids,
         )
 
 

@@ -17,6 +17,8 @@ PENDING = f"scaivault_webhook_oldest_pending_seconds{{{_EXPORTER}}}"
 LOOKED = f'scaivault_exporter_up{{{_EXPORTER},collector="secrets"}}'
 LOOKED_TOO = f'scaivault_exporter_up{{{_EXPORTER_TOO},collector="secrets"}}'
 EXPORTER_UP, EXPORTER_UP_TOO = f"up{{{_EXPORTER}}}", f"up{{{_EXPORTER_TOO}}}"
+MISSING = f'scaivault_background_workers{{{_EXPORTER},state="missing"}}'
+MISSING_TOO = f'scaivault_background_workers{{{_EXPORTER_TOO},state="missing"}}'
 WORKER_UP = f"up{{{_WORKER}}}"
 WORKER_UP_TOO = 'up{job="scaivault-worker",instance="worker-1:9466"}'
 # `exported_job`: what Prometheus makes of the vault's own label `job`.
@@ -210,6 +212,23 @@ ALERTS = (
             silent("one of two ends", {WORKER_UP: "1x4 0x40", WORKER_UP_TOO: "1x44"}, "8m"),
             silent("it was taken down on purpose", every_job("1x4 stale", **PROD), "70m"),
             silent("it is replaced", {WORKER_UP: "1x4 0x8 1x40"}, "8m"),
+        ),
+    ),
+    Alert(
+        "ScaiVaultWorkerMissing",
+        "ticket",
+        'cluster:scaivault_background_workers:max{state="missing"} > 0',
+        "10m",
+        "Workers are missing: {{ $value }}",
+        "For 10 minutes {{ $value }} workers have been missing by their heartbeats: fewer live than are expected, or one went without a "
+        "word and none came in its place. A pod that was evicted or killed leaves Prometheus's list of targets, so no other alert "
+        "tells of it. Others do its work; the next one that goes may be the last.",
+        Panel(_BACKGROUND, "Workers"),
+        (
+            Seen("a pod is evicted and not placed", {MISSING: "0x4 1x60"}, "13m"),
+            Seen("the exporter changes meanwhile", {MISSING: "0x4 1x20 stale", MISSING_TOO: "_x22 1x60"}, "13m"),
+            silent("it is placed on another node", {MISSING: "0x4 1x30 0x30"}, "13m"),
+            silent("all are there", {MISSING: "0x70"}, "13m"),
         ),
     ),
 )
