@@ -128,7 +128,7 @@ def listeners_of(tracing: "Tracing | None") -> Listeners:
     """Who hears of calls to the database, Redis, the key service and other systems: tracing, or nobody."""
     if tracing is None:
         return Listeners()
-    return Listeners(tracing.database, tracing.redis, tracing.kms, tracing.outbound)
+    return Listeners(tracing.database, tracing.redis, tracing.kms, tracing.outbound, tracing.work)
 
 
 def root_key_service(settings: Settings) -> KeyService:

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from scaivault.bootstrap.base import Base, base_of, postman_of, renewal_of, root_key_service
 from scaivault.bootstrap.system import system_of, watch_of
+from scaivault.bootstrap.tracing import tracing_of
+from scaivault.bootstrap.work_traces import WorkTraces
 from scaivault.edge.context import Log
 from scaivault.edge.system import SystemPages
 from scaivault.features.audit import jobs as audit_jobs
@@ -23,7 +26,7 @@ from scaivault.features.rotation.service.scheduler import RotationScheduler
 from scaivault.features.rotation.service.upkeep import Upkeep
 from scaivault.features.secrets import jobs as secret_jobs
 from scaivault.features.secrets.service.expiry import ExpiryWatch
-from scaivault.kernel.calls import Listeners
+from scaivault.kernel.calls import Listeners, unseen
 from scaivault.kernel.clock import SystemClock
 from scaivault.kernel.errors import VaultError
 from scaivault.kernel.ports import Clock
@@ -35,6 +38,9 @@ from scaivault.storage.database import Database
 from scaivault.workers.duties import Crew, Duty
 from scaivault.workers.heartbeat import Heartbeat
 from scaivault.workers.periodic import Periodic
+
+if TYPE_CHECKING:
+    from scaivault.observability.traces.tracing import Tracing
 
 # How long a worker rests when there was nothing to do. Two short statements a rest, by indexes on what is due, are a
 # thousandth of a core. From a commit to the delivery it is at most the first: who dispatches wakes who delivers.
@@ -61,10 +67,13 @@ class WorkerServices:
     heartbeat: Heartbeat
     log: Log
     instruments: Instruments
+    tracing: "Tracing | None"
 
     def start(self) -> None:
         """OSError, and nothing is begun, if another process has the address for probes and metrics."""
         self.internal.open()
+        if self.tracing is not None:
+            self.tracing.open()
         self.database.open()
         self.system.look()
         self.watch.open()
@@ -81,14 +90,18 @@ class WorkerServices:
         self.internal.close()
         self.system.close()
         self.database.close()
+        if self.tracing is not None:
+            self.tracing.close()
         return has_ended
 
 
 def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = None) -> WorkerServices:
     """A worker, wired; `worker_id` is like no other's."""
+    tracing = tracing_of(settings)
     base = base_of(settings, clock or SystemClock(), root_key_service(settings), Listeners(), WORKER)
     base.instruments.make_worker_series()
-    told = _Told(base)
+    traces = WorkTraces(unseen if tracing is None else tracing.work)
+    told = _Told(base, traces)
     bells: list[Crew] = []
 
     def wake() -> None:
@@ -101,20 +114,18 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
     rotation = Upkeep(base.database, base.clock)
-    crew = Crew(
-        [
-            Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
-            Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
-            Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
-            Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
-            Duty("rotation", ROTATION_SECONDS, partial(rotation_jobs.rotate, scheduler_of(base))),
-            Duty("rotation_upkeep", ROTATION_UPKEEP_SECONDS, partial(rotation_jobs.settle, rotation)),
-            Duty("rotation_history", RETENTION_SECONDS, partial(rotation_jobs.forget, rotation)),
-            Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
-            Duty("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, base.database, base.clock)),
-        ],
-        told,
+    duties = (
+        Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
+        Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
+        Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
+        Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
+        Duty("rotation", ROTATION_SECONDS, partial(rotation_jobs.rotate, scheduler_of(base, traces))),
+        Duty("rotation_upkeep", ROTATION_UPKEEP_SECONDS, partial(rotation_jobs.settle, rotation)),
+        Duty("rotation_history", RETENTION_SECONDS, partial(rotation_jobs.forget, rotation)),
+        Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),
+        Duty("audit_months", AUDIT_MONTHS_SECONDS, partial(audit_jobs.make_months, base.database, base.clock)),
     )
+    crew = Crew([traces.over(duty) for duty in duties], told)
     bells.append(crew)
     system = system_of(settings, base, [])
     address = settings.worker_ops_bind_address
@@ -128,14 +139,16 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
         heartbeat=heartbeat,
         log=base.log,
         instruments=base.instruments,
+        tracing=tracing,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Hears of a worker's duties, for the metrics and the log."""
+    """Hears of a worker's duties, for the metrics, the log and the traces."""
 
     base: Base
+    traces: WorkTraces
 
     def did(self, duty: str, how_much: int) -> None:
         self.base.instruments.job_done(duty, how_much, self.base.clock.now().timestamp())
@@ -151,6 +164,7 @@ class _Told:
         """No address: it may have a token in it."""
         status = DeliveryStatus.SUCCESS if outcome.is_success else DeliveryStatus.FAILED
         self.base.instruments.webhook_attempted(lane.webhook_id, status.value, outcome.duration_ms / 1_000)
+        self.traces.attempted(lane, delivery, outcome)
         if not outcome.is_success:
             self.base.log(
                 "warn",
@@ -163,7 +177,7 @@ class _Told:
             )
 
 
-def scheduler_of(base: Base) -> RotationScheduler:
+def scheduler_of(base: Base, traces: WorkTraces | None = None) -> RotationScheduler:
     """What renews secrets that are due."""
     return RotationScheduler(
         base.database,
@@ -173,6 +187,7 @@ def scheduler_of(base: Base) -> RotationScheduler:
         renewal_of(base),
         GenerationService(base.database, base.clock),
         base.instruments.secret_rotation,
+        (traces or WorkTraces(unseen)).renewed,
     )
 
 

@@ -176,7 +176,8 @@ CREATE TABLE public.events (
     body text NOT NULL,
     is_dispatched boolean DEFAULT false NOT NULL,
     order_key text COLLATE pg_catalog."C",
-    also_to text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C"
+    also_to text[] DEFAULT '{}'::text[] NOT NULL COLLATE pg_catalog."C",
+    trace_id text COLLATE pg_catalog."C"
 );
 
 ALTER TABLE public.events ALTER COLUMN sequence ADD GENERATED ALWAYS AS IDENTITY (

@@ -201,7 +201,7 @@ def test_what_is_fresh_is_left_in_redis_with_its_time(publisher, watches, board)
     assert (key, seconds) == (KEY, INTERVALS_TO_KEEP * INTERVAL)
     parts = decode(content)
     assert {part.good_until for part in parts} == {WALL + INTERVALS_TO_KEEP * INTERVAL}
-    assert len([family for part in parts for family in part.families]) == 13
+    assert len([family for part in parts for family in part.families]) == 14
 
 
 @pytest.mark.parametrize("asked_before_it_ends", [0, 1])

@@ -44,6 +44,19 @@ ATTRIBUTES = {
             "server.address",
         }
     ),
+    SpanKind.INTERNAL: frozenset(
+        {
+            "error.type",
+            "http.response.status_code",
+            "scaivault.attempt",
+            "scaivault.count",
+            "scaivault.event_type",
+            "scaivault.job",
+            "scaivault.request_id",
+            "scaivault.tenant_id",
+            "scaivault.webhook_id",
+        }
+    ),
 }
 UNMATCHED = "unmatched"
 ATTEMPT_SECONDS = 5.0

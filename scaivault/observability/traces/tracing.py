@@ -140,6 +140,22 @@ class Tracing:
         if _is_traced() or self.keeps(os.urandom(16).hex(), None):
             self._tell(what, started, failure, {"http.request.method": what} | details)
 
+    def work(
+        self, what: str, started: float, trace_id: str | None, error: str | None = None, /, **details: str | int
+    ) -> None:
+        """Something that no request waited for: a span in the trace of what caused it, else a trace of its own."""
+        trace_id = trace_id or os.urandom(16).hex()
+        if not self.keeps(trace_id, None):
+            return
+        ended = time.time_ns()
+        began = ended - int((time.perf_counter() - started) * 1e9)
+        with beginning(Begun(int(trace_id, 16), None)):
+            span = self._tracer.start_span(what, kind=SpanKind.INTERNAL, start_time=began, attributes=details)
+        if error is not None:
+            span.set_attribute("error.type", error)
+            span.set_status(StatusCode.ERROR)
+        span.end(ended)
+
     def _tell(
         self, name: str, started: float, failure: BaseException | None, attributes: Mapping[str, str | int]
     ) -> None:

@@ -152,22 +152,24 @@ class StoredEvent:
     body: str
     order_key: str | None = None
     also_to: Sequence[str] = ()
+    trace_id: str | None = None
 
     @classmethod
     def of(cls, event_id: str, event: Event, now: datetime) -> "StoredEvent":
-        request_id = event.caller.origin.request_id
+        origin = event.caller.origin
         body = envelope(event_id, event, now)
         return cls(
             event_id,
             event.kind.value,
             now,
-            request_id,
+            origin.request_id,
             event.path,
             event.secret_type,
             sorted(event.tags),
             body,
             event.resource,
             list(event.also_to),
+            origin.trace_id,
         )
 
 
@@ -200,6 +202,7 @@ class DueDelivery:
     order_key: str | None
     attempts: int
     body: str = field(repr=False)
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def list_due(session: Session, tenant_id: str, webhook_id: str, now: datetime, l
         DueDelivery,
         """
         SELECT deliveries.id, deliveries.event_id, events.event_type, events.request_id, events.path,
-               deliveries.path AS order_key, deliveries.attempts, events.body
+               deliveries.path AS order_key, deliveries.attempts, events.body, events.trace_id
           FROM webhook_deliveries AS deliveries
           JOIN events ON events.tenant_id = deliveries.tenant_id AND events.id = deliveries.event_id
          WHERE deliveries.tenant_id = %(tenant_id)s AND deliveries.webhook_id = %(webhook_id)s

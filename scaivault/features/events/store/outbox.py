@@ -76,9 +76,10 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
     tx.run(
         """
         INSERT INTO events (tenant_id, id, event_type, occurred_at, request_id, path, secret_type, tags, body,
-                            order_key, also_to, is_dispatched)
+                            order_key, also_to, trace_id, is_dispatched)
         VALUES (%(tenant_id)s, %(id)s, %(event_type)s, %(occurred_at)s, %(request_id)s, %(path)s, %(secret_type)s,
-                %(tags)s, %(body)s, %(order_key)s, %(also_to)s, %(is_dispatched)s)
+                %(tags)s, %(body)s, %(order_key)s, %(also_to)s, %(trace_id)s,
+                %(is_dispatched)s)
         """,
         tenant_id=tenant_id,
         id=event.id,
@@ -91,6 +92,7 @@ def add_event(tx: Session, tenant_id: str, event: StoredEvent, *, is_dispatched:
         body=event.body,
         order_key=event.order_key,
         also_to=list(event.also_to),
+        trace_id=event.trace_id,
         is_dispatched=is_dispatched,
     )
 

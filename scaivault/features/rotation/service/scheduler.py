@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
 from scaivault.features.generators.service.generation import GenerationService
@@ -34,6 +34,11 @@ BATCH: Final = 25
 # at the most is spent with asking, however much is due.
 ASK_SECONDS: Final = 0.5
 ASK_SHARE: Final = 20.0
+
+
+class OnRenewal(Protocol):
+    def __call__(self, caller: Caller, how_many: int, reason: str | None) -> None:
+        """Hear of so many secrets that were renewed at once in this name, or of one that was not, and why."""
 
 
 class Turns:
@@ -81,6 +86,7 @@ class RotationScheduler:
         secrets: RenewalService,
         generation: GenerationService,
         on_rotation: Callable[[str], None],
+        on_renewal: OnRenewal,
     ) -> None:
         self._database = database
         self._journal = journal
@@ -89,6 +95,7 @@ class RotationScheduler:
         self._secrets = secrets
         self._generation = generation
         self._on_rotation = on_rotation
+        self._on_renewal = on_renewal
         self._turns = Turns(self._due_tenants)
 
     def run(self) -> int:
@@ -168,6 +175,7 @@ class RotationScheduler:
         caller = _caller(secrets[0], self._clock.now())
         given = {SecretPath(path): values[path] for path in taken}
         self._secrets.renew(caller, given, Trigger.SCHEDULE, still_due)
+        self._on_renewal(caller, len(secrets), None)
 
     def _generated(self, tenant_id: str, secrets: Sequence[Scheduled]) -> Mapping[str, Plaintext]:
         """A value for each. What one can not be made for has failed, and is tried again later."""
@@ -219,6 +227,7 @@ class RotationScheduler:
             )
             self._journal.record(tx, entry)
         self._on_rotation("failed")
+        self._on_renewal(caller, 1, reason)
 
     def _open_history(self, tx: Session, secret: Scheduled, status: Status, reason: str | None, now: datetime) -> None:
         item = Item(
