@@ -181,10 +181,11 @@ def refuses_strangers(env):
 
 
 def test_servers_of_the_users_own_are_used(dev, ports, brought):
-    run = dev(**ports, **brought).await_words(READY)
+    run = dev(**ports, **brought, SCAIKEY_URL="https://scaikey.example.com").await_words(READY)
     assert {name: run.env[name] for name in brought} == brought
-    assert not (run.folder / "postgres").exists()
-    assert not (run.folder / "valkey").exists()
+    assert not {"SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET"} & set(run.env)
+    for name in ("postgres", "valkey", "scaikey"):
+        assert not (run.folder / name).exists()
     neighbour = dev(run.folder.with_name("other"), **ports, **brought)
     assert neighbour.end() == 1
     assert f"Port {ports['PORT']} is taken" in neighbour.said
@@ -272,13 +273,6 @@ def test_a_client_of_the_stand_in_for_scaikey_works_within_its_policy(dev, ports
     password = requests.post(f"{env['SCAIKEY_URL']}/oauth/token", {**right, "grant_type": "password"}, timeout=10)
     assert (password.status_code, password.json()) == (400, {"error": "unsupported_grant_type"})
     assert modes(run.folder) == {}
-    assert run.end(signal.SIGTERM) == 0
-
-
-def test_a_scaikey_of_the_users_own_is_used(dev, ports, brought):
-    run = dev(**ports, **brought, SCAIKEY_URL="https://scaikey.example.com").await_words(READY)
-    assert not {"SCAIKEY_CLIENT_ID", "SCAIKEY_CLIENT_SECRET"} & set(run.env)
-    assert not (run.folder / "scaikey").exists()
     assert run.end(signal.SIGTERM) == 0
 
 
