@@ -15,6 +15,7 @@ from typing import Protocol
 from scaivault.gunicorn_ending import Ending, Master
 from scaivault.observability import logs, slots
 from scaivault.observability.catalogue.vocabulary import API
+from scaivault.observability.listener import is_taken
 from scaivault.observability.logs import GunicornLogger
 from scaivault.settings import Settings, SettingsInvalid
 
@@ -72,10 +73,14 @@ _ending = Ending(settings.drain_seconds, settings.shutdown_seconds)
 logs.configure(settings.log_level, settings.log_format)
 
 
-def on_starting(_server: object) -> None:
+def on_starting(server: Master) -> None:
     """An earlier run's numbers belong to processes that are gone; today's are for us alone to read."""
     os.umask(0o077)
     _master_stack.callback(slots.Run(metrics_dir, API).end)
+    address = settings.ops_bind_address
+    if not server.master_pid and is_taken((address.host, address.port)):
+        # Not refused: they may be workers of a master that was killed, which are about to end.
+        logs.logger("scaivault.server")("warn", "ops_address_is_shared", address=str(address))
 
 
 def when_ready(server: Master) -> None:

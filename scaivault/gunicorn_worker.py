@@ -39,6 +39,10 @@ _END_OF_HEAD = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*\r\n")
 _NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK)
 _UNAVAILABLE = 503
+_SAID = {
+    414: "The address is longer than this server reads.",
+    431: "The headers are more, or one of them is longer, than this server reads.",
+}
 _STATUS = {errors.LimitRequestLine: 414, errors.LimitRequestHeaders: 431, errors.UnsupportedTransferCoding: 501}
 
 
@@ -175,7 +179,7 @@ class BoundedThreadWorker(DrainingThreadWorker):
             self.log.error("Error handling request", exc_info=exc)
             status = 500
         code = "internal_error" if status == 500 else "invalid_request"  # noqa: PLR2004 - the one that is ours
-        self._refuse(client, status, code, "This is not a request that can be served.")
+        self._refuse(client, status, code, _SAID.get(status, "This is not a request that can be served."))
 
     def _refuse(self, client: socket.socket, status: int, code: str, message: str) -> None:
         request_id = new_id("req")

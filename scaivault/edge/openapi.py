@@ -26,6 +26,11 @@ else, and for tenants of other partners, that is `403 tenant_access_denied`, whe
 Requests are limited a minute and identity, by category, in token buckets: `X-RateLimit-…` tell how the bucket stands,
 and `429 rate_limited` with `Retry-After` that it is empty. Refused requests cost as much as others. Who has no valid
 token is limited by address.
+
+What is too long to be read is refused before it is known for what: an address with `414`, headers with `431`.
+
+A duration is a whole number of `s`, `m`, `h` or `d`, and answered in the largest of them that leaves none over: what is
+sent as `48h` is answered as `2d`.
 """
 _REF = "#/components/schemas/{model}"
 _NULL = {"type": "null"}

@@ -5,6 +5,7 @@ probe must tell a busy process from a dead one. It serves a handful of paths and
 serves by it too.
 """
 
+import errno
 import socket
 import socketserver
 import threading
@@ -94,7 +95,7 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
         self.allow_reuse_port = is_shared
         self._places = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._silent: OrderedDict[int, socket.socket] = OrderedDict()
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self.address_family = _family(address)
         super().__init__(address, _Handler)
 
     def process_request(self, request: object, client_address: object) -> None:
@@ -143,6 +144,21 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
 
     def handle_error(self, _request: object, _client_address: object) -> None:
         """A client that hung up. Nothing of it may reach standard error."""
+
+
+def is_taken(address: tuple[str, int]) -> bool:
+    """Whether somebody listens there: who shares a port is not refused it, and would answer in the other's place."""
+    with socket.socket(_family(address)) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(address)
+        except OSError as failure:
+            return failure.errno == errno.EADDRINUSE
+    return False
+
+
+def _family(address: tuple[str, int]) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
 class InternalListener:

@@ -173,7 +173,7 @@ def test_a_story_that_is_not_true_is_noticed(promtool, tmp_path):
     """promtool would pass over what it does not understand: the same stories, each turned around, all fail."""
     for name, text in rules.files().items():
         (tmp_path / name).write_text(text)
-    told = yaml.safe_load(rules.stories()["serving.yaml"])
+    told = yaml.safe_load(rules.stories()["dependencies.yaml"])
     for story in told["tests"]:
         check = story["promql_expr_test"][0]
         check["exp_samples"] = [] if check["exp_samples"] else [{"labels": "{}", "value": 1}]

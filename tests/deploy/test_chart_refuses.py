@@ -14,6 +14,8 @@ from tools import chart as generated
 ARN = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ELSEWHERE = ARN.replace("eu-central-1", "us-east-1")
 
+EXTRA_VOLUME = {"name": "extra", "emptyDir": {}}
+
 # What is changed in the smallest example, and how the refusal names it.
 NONSENSE = [
     # unknown
@@ -23,6 +25,24 @@ NONSENSE = [
     ({"config": {"DATABASE_URL": "postgresql://u:p@h/d"}}, "DATABASE_URL"),
     ({"secrets": {"DATABASE_URL": {"value": "postgresql://u:p@h/d"}}}, "value"),
     ({"previousKms": {"aws": {"signingKeyId": ARN}}}, "signingKeyId"),
+    # what the cluster would refuse, when half of it is installed
+    ({"image": {"repository": "registry.example.com/scaivault:1"}}, "repository"),
+    ({"commonLabels": {"a b": "c"}}, "'a b'"),
+    ({"commonLabels": {"team": "c d"}}, "team"),
+    ({"topologySpread": {"keys": ["bad key"]}}, "keys"),
+    ({"topologySpread": {"keys": ["zone", "zone"]}}, "keys"),
+    ({"api": {"autoscaling": {"behavior": {"fast": True}}}}, "fast"),
+    ({"networkPolicy": {"egress": {"database": {"to": [{}]}}}}, "database"),
+    ({"networkPolicy": {"egress": {"database": {"to": [{"ipBlock": {"cidr": "10.0.0.0/33"}}]}}}}, "cidr"),
+    ({"networkPolicy": {"egress": {"database": {"to": [{"ipBlock": {"cidr": "10.0.0.1"}}]}}}}, "cidr"),
+    ({"networkPolicy": {"ingress": {"api": [{"ipBlock": {"except": ["10.0.0.0/8"]}}]}}}, "cidr"),
+    *(
+        (
+            {"extraVolumes": [EXTRA_VOLUME], "extraVolumeMounts": [{"name": "extra", "mountPath": f"/{path}"}]},
+            "mountPath",
+        )
+        for path in ("", "tmp", "tmp/", "etc", "etc/scaivault", "run/scaivault/keys", "/run//scaivault/metrics")
+    ),
     # of the wrong kind, or out of range
     ({"config": {"LOG_LEVEL": "loud"}}, "LOG_LEVEL"),
     ({"config": {"WEB_CONCURRENCY": 0}}, "WEB_CONCURRENCY"),
@@ -233,11 +253,11 @@ def test_the_schema_leaves_nothing_open():
     kubernetes_own = {
         "valueFrom",
         "items",
-        "behavior",
         "affinity",
         "podSelector",
+        "scaleDown",
+        "scaleUp",
         "namespaceSelector",
-        "ipBlock",
         "global",
     }
     assert {path.rpartition("/")[2] for path in open_objects} == kubernetes_own

@@ -197,7 +197,7 @@ def test_once_names_who_failed(start):
     once = start("--once", EXPORTER_DATABASE_URL=f"postgresql://nobody:{TOKEN}@127.0.0.1:1/nothing")
     out, err = once.process.communicate(timeout=20)
     assert once.process.returncode == 1
-    assert err.endswith("Did not succeed: secrets, readers, kms, webhooks, rotation.\n")
+    assert err.endswith("Did not succeed: secrets, readers, kms, webhooks, rotation, workers.\n")
     assert 'scaivault_exporter_up{collector="secrets"} 0.0' in out
     assert TOKEN not in out + err
 

@@ -573,9 +573,10 @@ class TestKeyService:
         path = "/v1/secrets/kms/known"
 
         def read(request_id):
+            asked_at.append(time.monotonic())
             return line.ask("GET", path, **{"X-Request-ID": request_id})
 
-        reads = []
+        reads, asked_at = [], []
         assert line.ask("PUT", path, {"data": {"n": 1}}).status in {200, 201}
         await_true(lambda: single.gauge("scaivault_cache_requests_total", cache="tenant_key", result="miss") >= 1)
         time_is_up = time.monotonic() + 3
@@ -585,7 +586,7 @@ class TestKeyService:
             for method, body in (("PUT", {"data": {}}), ("GET", None)):
                 assert newcomer.ask(method, path, body).code == "service_unavailable"
             await_true(lambda: reads.append(read("kms-shut").status) or reads[-1] != 200)
-            assert time.monotonic() < time_is_up + 2
+            assert all(each < time_is_up for each in asked_at[:-1])
             assert read("kms-shut").code == "service_unavailable"
             assert line.ask("PUT", path, {"data": {"n": 2}}).code == "service_unavailable"
             await_true(lambda: single.readiness().keys() == {"encryption"})
@@ -617,7 +618,7 @@ class TestWorkers:
                 load.await_some(201)
         assert len(before & vault.workers) <= WORKERS - 1
         check_books(load)
-        await_true(lambda: vault.gauge("scaivault_active_requests") == 0, 5)
+        await_true(lambda: vault.gauge("scaivault_active_requests") == 0)
         no_surprises(vault)
 
     def test_the_internal_listener_answers_while_every_request_thread_waits(self, stage, single):
@@ -638,7 +639,7 @@ class TestWorkers:
                 thread.start()
             await_true(lambda: active() == THREADS)
             started = time.monotonic()
-            for _ in range(20):
+            for _ in range(8):
                 assert single.probe("/v1/health").status == 200
             assert single.readiness() == {}
             assert time.monotonic() - started < 4, "within the time that a request waits for a lock"
@@ -650,7 +651,7 @@ class TestWorkers:
         assert len(answers) == len(threads)
         assert set(answers) <= {200, 503}
         assert 200 in answers
-        await_true(lambda: single.gauge("scaivault_active_requests") == 0, 5)
+        await_true(lambda: single.gauge("scaivault_active_requests") == 0)
         no_surprises(single)
 
 

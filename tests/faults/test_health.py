@@ -69,6 +69,14 @@ def test_redis_that_stands_still(stage, page):
     stage.hang_up()
 
 
+def test_who_comes_to_an_internal_port_that_another_has_says_so(stage):
+    second = stage.open(OPS_BIND_ADDRESS=f"127.0.0.1:{stage.vault.ops_port}")
+    await_true(lambda: "ops_address_is_shared" in second.log.read_text())
+    assert "ops_address_is_shared" not in stage.vault.log.read_text()
+    second.stop()
+    stage.vault.await_ready()
+
+
 def test_a_key_file_that_is_away(stage, page):
     hidden = stage.vault.key_file.with_name("away")
     stage.vault.key_file.rename(hidden)

@@ -24,7 +24,7 @@ def port(tmp_path_factory):
 
 
 def is_answered(port):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)  # less than a thread is kept by who is silent
     try:
         connection.request("GET", "/v1/health")
         return connection.getresponse().status == 200

@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import threading
-import time
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -18,7 +17,7 @@ from scaivault.outbound import http
 from tests.house import OTHER_TENANT, TENANT, furnish, opened
 from tests.http.test_directory import SECRET, ScaiKey, error
 from tests.issuer import answer
-from tests.waiting import await_in_force
+from tests.waiting import PATIENCE_SECONDS, await_in_force, await_true
 
 SYNC, HISTORY = "/v1/identity/sync", "/v1/identity/sync/history"
 CLIENT, CLIENT_SECRET = "vault:client", "s3cret/of+the tests"
@@ -133,21 +132,20 @@ def root(house, ada):
     return house.someone("user:root@a.example", roles=[Role.SUPER_ADMIN])
 
 
-def synced(voice, query="", within=10):
+def synced(voice, query=""):
     """The sync that is asked for, once it is over, as its history tells it."""
     started = voice.post(SYNC + query)
     assert started.status_code == 202, started.text
     assert set(started.json) == {"sync_id", "status", "started_at"}
-    return finished(voice, started.json["sync_id"], within)
+    return finished(voice, started.json["sync_id"])
 
 
-def finished(voice, sync_id, within=10):
-    deadline = time.monotonic() + within
-    while True:
-        found = next(each for each in voice.get(HISTORY).json["syncs"] if each["sync_id"] == sync_id)
-        if found["finished_at"]:
-            return found
-        assert time.monotonic() < deadline, found
+def finished(voice, sync_id):
+    def found():
+        return next(each for each in voice.get(HISTORY).json["syncs"] if each["sync_id"] == sync_id)
+
+    await_true(lambda: found()["finished_at"])
+    return found()
 
 
 def users_of(voice, query="", tenant_id=TENANT):
@@ -465,13 +463,13 @@ class TestProcesses:
         def stall(handler):
             del directory.instead[USERS]
             arrived.set()
-            released.wait(5)
+            released.wait(PATIENCE_SECONDS)
             page = {"items": [{"id": "usr_0009", "email": "late@a.example"}], "total": 200}
             answer(handler, json.dumps(page).encode())
 
         directory.instead[USERS] = stall
         sync_id = ada.post(SYNC).json["sync_id"]
-        assert arrived.wait(5)
+        assert arrived.wait(PATIENCE_SECONDS)
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("UPDATE directory_syncs SET attempts = attempts + 1, leased_until = 'infinity'")
         released.set()
@@ -494,12 +492,12 @@ class TestProcesses:
 
         def stall(handler):
             arrived.set()
-            released.wait(5)
+            released.wait(PATIENCE_SECONDS)
             answer(handler, b"{}", 500)
 
         directory.instead[USERS] = stall
         ada.post(SYNC)
-        assert arrived.wait(5)
+        assert arrived.wait(PATIENCE_SECONDS)
         asked = {ada.post(SYNC).json["sync_id"] for _ in range(3)}
         others = bob.post(SYNC).json["sync_id"]
         released.set()
@@ -523,8 +521,8 @@ class TestSchedule:
             root = house.someone("user:root@a.example", roles=[Role.SUPER_ADMIN])
 
             def syncs(number):
-                listed = await_in_force(lambda: root.get(HISTORY), lambda answer: answer.json["total"] >= number)
-                for each in listed.json["syncs"]:
+                await_true(lambda: root.get(HISTORY).json["total"] >= number)
+                for each in root.get(HISTORY).json["syncs"]:
                     finished(root, each["sync_id"])
                 return [each["requested_by"] for each in root.get(HISTORY).json["syncs"]]
 

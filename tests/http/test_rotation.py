@@ -552,6 +552,12 @@ class TestDue:
         reader = house.someone("user:rob@a.example", {Scope.SECRETS_READ})
         assert error(reader.get("/v1/rotation/due")) == (403, "insufficient_scope")
 
+    def test_of_a_policy_that_is_not_there_nobody_hears_that_nothing_is_due(self, ada, bob):
+        for unknown in ("rot_" + "0" * 32, policy(bob)):
+            refused = ada.get("/v1/rotation/due", query_string={"policy_id": unknown})
+            assert error(refused) == (404, "rotation_policy_not_found")
+        assert error(ada.get("/v1/rotation/due", query_string={"policy_id": ""})) == (422, "validation_error")
+
     def test_the_old_name_says_that_it_is_one(self, ada):
         one = policy(ada, interval="10h")
         under(ada, "app/db", one)

@@ -461,8 +461,9 @@ class TestWhose:
         one = f"/v1/subscriptions/{mine}"
         assert ada.get(one).json["identity_id"] == "user:lena@a.example"
         assert [each["id"] for each in ada.get("/v1/subscriptions").json["subscriptions"]] == [mine]
-        assert code(ada.get(f"{one}/poll?timeout=0")) == (404, "subscription_not_found")
-        assert code(ada.post(f"{one}/ack", {"event_ids": ["evt_x"]})) == (404, "subscription_not_found")
+        for refused in (ada.get(f"{one}/poll?timeout=0"), ada.post(f"{one}/ack", {"event_ids": ["evt_x"]})):
+            assert code(refused) == (404, "subscription_not_found")
+            assert "of yours" in refused.json["error"]["message"]  # for he can see that there is one
         assert ada.patch(one, {"name": "theirs"}).json["name"] == "theirs"
         assert ada.delete(one).status_code == 204
         assert code(lena.get(one)) == (404, "subscription_not_found")

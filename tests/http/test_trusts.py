@@ -1,7 +1,6 @@
 """Workloads sign in with tokens of their own: whose, as whom, for what and for how long."""
 
 import hmac
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -16,6 +15,7 @@ from scaivault.kernel.caller import Role, Scope
 from tests.house import OTHER_TENANT, TENANT, House, furnish, opened
 from tests.issuer import JWKS, Provider, as_json, b64, compact, rsa_key
 from tests.issuer import answer as issuer_answer
+from tests.waiting import await_true
 
 TRUSTS = "/v1/auth/trusts"
 EXCHANGE = "/v1/auth/exchange"
@@ -373,11 +373,8 @@ def test_a_trust_that_is_deleted_while_it_gives_gives_nothing_that_stays(house, 
 
 def until_waiting(url, count):
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-    deadline = time.monotonic() + 10
     with psycopg.connect(url, autocommit=True) as connection:
-        while connection.execute(waiting).fetchone()[0] < count:
-            assert time.monotonic() < deadline
-            connection.execute("SELECT pg_sleep(0.01)")
+        await_true(lambda: connection.execute(waiting).fetchone()[0] >= count)
 
 
 @pytest.mark.parametrize("change", ["UPDATE tenants SET status = 'SUSPENDED' WHERE id = 'tnt_a'", SUSPEND_IDENTITY])

@@ -453,3 +453,5 @@ class TestOnTheWire:
         assert long_header.status == (200 if length == 8_000 else 431)
         long_target = vault.ask("GET", "/v1/version?" + "a" * length, token=None)
         assert long_target.status == (400 if length == 8_000 else 414)
+        for refused, about in ((long_header, "headers"), (long_target, "address")):
+            assert refused.status < 414 or about in refused.json["error"]["message"]

@@ -1058,7 +1058,7 @@ def test_a_provider_that_hangs_holds_up_nobody_with_a_known_key(signing, provide
         )
         assert reached.wait(5)
         began = time.monotonic()
-        for each in range(20):
+        for each in range(5):
             assert accepted(signing, provider.token(jti=f"t{each}"))
         assert time.monotonic() - began < issuer_keys.WAIT_SECONDS
         assert waiting.result(issuer_keys.WAIT_SECONDS + 2) == (401, "token_invalid")

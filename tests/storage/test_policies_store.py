@@ -203,7 +203,7 @@ def test_a_claimed_policy_waits_for_its_claimant(database):
         policies.change_policy(tx, OURS, a_policy(revision=2))
         other.join(0.2)
         assert seen == []
-    other.join(5)
+    other.join()
     assert seen == [2]
 
 

@@ -171,7 +171,7 @@ class PollService:
             session, caller.tenant_id, subscription_id, caller.identity_id, self._clock.now()
         )
         if found is None or not found.is_polled or caller.principal.home is not None:
-            raise SubscriptionNotFound
+            raise SubscriptionNotFound("There is no such subscription of yours that is polled.")
 
 
 def _start(session: Session, tenant_id: str, subscription_id: str, since: str | None) -> _Start:

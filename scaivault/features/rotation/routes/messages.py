@@ -122,7 +122,7 @@ class HistoryQuery(Page):
 class DueQuery(Page):
     within_hours: Annotated[int, Field(ge=0, le=24 * 366), IN_DIGITS] = 24
     include_overdue: Flag = True
-    policy_id: Annotated[str, Field(max_length=100)] | None = None
+    policy_id: Annotated[str, Field(min_length=1, max_length=100)] | None = None
 
 
 class RotationPolicy(Reply):

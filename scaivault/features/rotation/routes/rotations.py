@@ -187,7 +187,7 @@ def _due(at: RotationRoutes) -> tuple[Route, ...]:
         limit=RateCategory.LIST,
         query=m.DueQuery,
         reply=m.AssignmentPage,
-        errors=(InvalidCursor,),
+        errors=(errors.RotationPolicyNotFound, InvalidCursor),
     )
     return (
         due,

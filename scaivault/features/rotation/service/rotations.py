@@ -114,9 +114,12 @@ class RotationService:
     ) -> DuePage:
         """What is due within a time, what is due first coming first.
 
-        All of it for an administrator with the scope admin, else what the caller may rotate.
+        All of it for an administrator with the scope admin, else what the caller may rotate. RotationPolicyNotFound.
         """
         covers = self._covers(caller)
+        if policy_id is not None:
+            with self._database.session() as session:
+                _require_policy(session, caller, policy_id)
         now = self._clock.now()
         found: list[Assignment] = []
         looked_at = 0
@@ -157,8 +160,7 @@ class RotationService:
             return chosen
         reach = self._guard.reach(caller, Permission.ROTATE)
         with self._database.session() as session:
-            if policies.find_policy(session, caller.tenant_id, policy_id) is None:
-                raise RotationPolicyNotFound
+            _require_policy(session, caller, policy_id)
             under = assignments.list_under(session, caller.tenant_id, policy_id, MOST_AT_ONCE + 1)
         if len(under) > MOST_AT_ONCE:
             raise TooManySecrets(limit=MOST_AT_ONCE)
@@ -178,8 +180,7 @@ class RotationService:
 
     def _check_under(self, caller: Caller, policy_id: str, paths: Sequence[SecretPath]) -> None:
         with self._database.session() as session:
-            if policies.find_policy(session, caller.tenant_id, policy_id) is None:
-                raise RotationPolicyNotFound
+            _require_policy(session, caller, policy_id)
             for path in paths:
                 assignment = assignments.find_assignment(session, caller.tenant_id, path)
                 if assignment is None or assignment.policy_id != policy_id:
@@ -244,3 +245,8 @@ class RotationService:
         with self._database.session() as session:
             history.add_item(session, caller.tenant_id, item)
         return item
+
+
+def _require_policy(session: Session, caller: Caller, policy_id: str) -> None:
+    if policies.find_policy(session, caller.tenant_id, policy_id) is None:
+        raise RotationPolicyNotFound
