@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 DISPATCH_SECONDS = 0.6
 DELIVERY_SECONDS = 1.0
 ROTATION_SECONDS = 2.0
+COSTLY_SECONDS = 1.0  # of a look into memory
 ROTATION_UPKEEP_SECONDS = 15.0
 EXPIRY_SECONDS = 15.0
 RETENTION_SECONDS = 60.0
@@ -114,12 +115,14 @@ def build_worker(settings: Settings, worker_id: str, *, clock: Clock | None = No
     expiry = ExpiryWatch(base.database, base.outbox, base.clock)
     retention = Retention(base.database, base.clock)
     rotation = Upkeep(base.database, base.clock)
+    scheduler = scheduler_of(base, traces)
     duties = (
         Duty("heartbeat", HEARTBEAT_SECONDS, heartbeat.beat),
         Duty("event_dispatch", DISPATCH_SECONDS, partial(event_jobs.dispatch, dispatcher)),
         Duty("webhook_delivery", DELIVERY_SECONDS, partial(event_jobs.deliver, courier)),
         Duty("secret_expiry", EXPIRY_SECONDS, partial(secret_jobs.tell_of_ends, expiry)),
-        Duty("rotation", ROTATION_SECONDS, partial(rotation_jobs.rotate, scheduler_of(base, traces))),
+        Duty("rotation", ROTATION_SECONDS, partial(rotation_jobs.rotate, scheduler)),
+        Duty("rotation_costly", COSTLY_SECONDS, partial(rotation_jobs.rotate_costly, scheduler)),
         Duty("rotation_upkeep", ROTATION_UPKEEP_SECONDS, partial(rotation_jobs.settle, rotation)),
         Duty("rotation_history", RETENTION_SECONDS, partial(rotation_jobs.forget, rotation)),
         Duty("event_retention", RETENTION_SECONDS, partial(event_jobs.forget, retention)),

@@ -40,7 +40,8 @@ class Site:
         """Until nothing is due any more."""
         while self.upkeep.run():
             pass
-        while (scheduler or self.scheduler).run():
+        worker = scheduler or self.scheduler
+        while worker.run() or worker.run_costly():
             pass
 
     def forward(self, **span):

@@ -8,6 +8,10 @@ def rotate(scheduler: RotationScheduler) -> int:
     return scheduler.run()
 
 
+def rotate_costly(scheduler: RotationScheduler) -> int:
+    return scheduler.run_costly()
+
+
 def settle(upkeep: Upkeep) -> int:
     return upkeep.run()
 

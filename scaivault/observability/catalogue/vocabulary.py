@@ -45,6 +45,7 @@ JOBS = (
     "event_retention",
     "heartbeat",
     "rotation",
+    "rotation_costly",
     "rotation_history",
     "rotation_upkeep",
     "secret_expiry",

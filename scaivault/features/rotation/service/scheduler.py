@@ -3,7 +3,8 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import cache, partial
 from ipaddress import ip_address
 from typing import Final, Protocol
@@ -13,6 +14,7 @@ from scaivault.features.generators.service.generation import GenerationService
 from scaivault.features.rotation.errors import NoSecretPolicy, reason_of
 from scaivault.features.rotation.model import Deed, Item, Scheduled, Status, Step, after_failure, next_step
 from scaivault.features.rotation.service import telling
+from scaivault.features.rotation.service.costly import CostlyQueue, Weighed
 from scaivault.features.rotation.store import history, queue, schedules
 from scaivault.features.secrets.model import Secret
 from scaivault.features.secrets.service.renewing import RenewalService
@@ -97,6 +99,7 @@ class RotationScheduler:
         self._on_rotation = on_rotation
         self._on_renewal = on_renewal
         self._turns = Turns(self._due_tenants)
+        self._costly = CostlyQueue()
 
     def run(self) -> int:
         """A batch of one tenant's; 0 if nothing was due."""
@@ -107,8 +110,17 @@ class RotationScheduler:
         looked_at, to_rotate = self._take(tenant_id)
         if looked_at == BATCH:
             self._turns.again(tenant_id)
-        self._rotate(tenant_id, to_rotate)
+        self._rotate(tenant_id, self._set_apart(tenant_id, to_rotate))
         return looked_at or len(self._turns)
+
+    def run_costly(self) -> int:
+        """One secret whose value takes long to make, for a thread that nothing else waits for; 0 if none waits."""
+        secret = self._costly.take(self._clock.now())
+        if secret is None:
+            return 0
+        self._outbox.catch_up()
+        self._rotate(secret.tenant_id, [secret])
+        return 1
 
     def _due_tenants(self) -> Sequence[str]:
         with self._database.session() as session:
@@ -127,6 +139,22 @@ class RotationScheduler:
                     tx, tenant_id, [secret.path for secret, _ in steps], [step.after for _, step in steps]
                 )
         return len(secrets), [secret for secret, step in steps if step.deed is Deed.ROTATE]
+
+    def _set_apart(self, tenant_id: str, secrets: Sequence[Scheduled]) -> list[Scheduled]:
+        """Those to be renewed at once. What is costly waits for its own thread, or comes again when that has room."""
+        cost = cache(partial(self._generation.milliseconds, tenant_id))
+        weighed = [
+            Weighed(each, timedelta(milliseconds=cost(each.secret_policy_id) if each.secret_policy_id else 0))
+            for each in secrets
+        ]
+        now = self._clock.now()
+        left_out = dict(self._costly.put([each for each in weighed if each.is_costly], now))
+        if left_out:
+            with self._database.transaction() as tx:
+                found = self._still_due(tx, [each for each in secrets if each.path in left_out])
+                after = [replace(each.schedule, wake_at=now + left_out[each.path]) for each in found]
+                schedules.change_schedules(tx, tenant_id, [each.path for each in found], after)
+        return [each.secret for each in weighed if not each.is_costly]
 
     def _tell(self, tx: Session, secret: Scheduled, step: Step, now: datetime) -> None:
         due_at = secret.schedule.due(secret.terms, now)
