@@ -2,7 +2,7 @@
 
 - `postgres_server` (session): the embedded server, with superuser `postgres` and owner `scaivault`
 - `postgres_url` (session): the superuser's URL of the database `postgres`
-- `database_url`: a fresh copy of the migrated template, as the owner `scaivault`
+- `database_url`: a fresh copy of the migrated template, as the owner `scaivault`, made while the test before was run
 - `module_database_url` (module): the same, shared by the tests of a module
 - `empty_database_url`: a fresh database without any table
 - `redis_server` (session): the embedded server
