@@ -51,7 +51,10 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    return  # whoever sent it was killed in the middle: as with any server, nothing has come
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 received = Received(headers, body, is_genuine(receiver.secret, headers, body), time.time())
                 with receiver._news:
