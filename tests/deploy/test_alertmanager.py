@@ -107,6 +107,7 @@ DOWN_LEAVES = {
 }
 NOT_READY_LEAVES = NAMES.keys() - {
     *("ScaiVaultInstanceNotReady", "ScaiVaultDatabasePoolExhausted", "ScaiVaultExporterStale"),
+    "ScaiVaultCategoryFailing",
     *(name for name in NAMES if "BudgetBurn" in name),
 }
 

@@ -9,6 +9,7 @@ ERRORS = (
     "ScaiVaultErrorBudgetBurnFast",
     "ScaiVaultErrorBudgetBurnMedium",
     "ScaiVaultErrorBudgetBurnSlow",
+    "ScaiVaultCategoryFailing",
 )
 STALLED = ("ScaiVaultWorkerStalled",)
 

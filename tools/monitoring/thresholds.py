@@ -19,6 +19,8 @@ class Thresholds:
     burn_slow: float = 1.0
     # Below so many errors in the longer window it is chance, not a rate.
     fewest_errors: int = 10
+    # Of the requests of one category, which may be too few of all to be seen among them.
+    category_failed_share: float = 0.5
     fewest_slow: int = 20
 
     rate_limited_per_second: float = 0.5

@@ -31,7 +31,8 @@ REQUEST_PANELS = (
         "reqps",
         shows="Requests a second by category and class of status, stacked: green answered, orange refused, red failed.",
         normal="Green. Some orange is callers' mistakes and refusals by policy.",
-        act="Red: the category says which feature. Orange that grows: Policy violations or Refused by limits.",
+        act="Red: the category says which feature; half of one, for half an hour, is told. "
+        "Orange that grows: Policy violations or Refused by limits.",
         queries=(
             Query(
                 "sum by (path_category, class) (label_replace("
@@ -43,6 +44,7 @@ REQUEST_PANELS = (
         height=9,
         is_stacked=True,
         shades=CLASSES,
+        alerts=("ScaiVaultCategoryFailing",),
         while_empty="no traffic",
     ),
     Panel(

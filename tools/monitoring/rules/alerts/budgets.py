@@ -2,14 +2,16 @@
 
 from tools.monitoring.rules.model import Alert, Panel, Seen, Severity, silent
 
-ERRORS, SLOW = Panel("scaivault-overview", "Error budget"), Panel("scaivault-overview", "Latency budget")
+ERRORS, SLOW, REQUESTS = (
+    Panel("scaivault-overview", title) for title in ("Error budget", "Latency budget", "Request rate and status")
+)
 
 # Of an hour the rate is counted; of longer times it is an average of what there is, and not what happened.
 _HAPPENED = {"1h": "rate1h * 3600", "6h": "increase6h", "3d": "increase3d"}
 
 
-def _requests(status: str, values: str) -> dict[str, str]:
-    labels = 'job="scaivault",instance="vault-0:9464",method="GET",path_category="secrets"'
+def _requests(status: str, values: str, category: str = "secrets") -> dict[str, str]:
+    labels = f'job="scaivault",instance="vault-0:9464",method="GET",path_category="{category}"'
     return {f'scaivault_requests_total{{{labels},status="{status}"}}': values}
 
 
@@ -51,6 +53,10 @@ def _slow(name: str, severity: Severity, burn: str, windows: tuple[str, str], *s
         SLOW,
         stories,
     )
+
+
+def _few(answered: str, failed: str) -> dict[str, str]:
+    return _requests("200", answered, "rotation") | _requests("503", failed, "rotation")
 
 
 FINE = _requests("200", "0+3000x600")
@@ -95,6 +101,31 @@ ALERTS = (
         silent("0.05 % fail", FINE | _requests("503", "0x10 0+1.5x590"), "7h", every="1m"),
         silent("Prometheus has just begun: one failed", YOUNG | _requests("503", "0x9 1x300"), "5m"),
         silent("half an hour later three have", YOUNG | _requests("503", "0x9 1x40 2x40 3x300"), "30m"),
+    ),
+    Alert(
+        "ScaiVaultCategoryFailing",
+        "page",
+        "path_category:scaivault_request_errors:ratio_rate30m > <category_failed_share>\n"
+        "and path_category:scaivault_request_errors:rate30m * 1800 >= <fewest_errors>",
+        "1m",
+        "Most requests of category {{ $labels.path_category }} fail",
+        "{{ $value | humanizePercentage }} of the requests of category {{ $labels.path_category }} of the last 30 minutes were "
+        "answered 5xx. To those who make them it is down, however few they are of all requests.",
+        REQUESTS,
+        (
+            Seen(
+                "there is little of it, and it all fails",
+                FINE | _requests("503", "0+1x100", "rotation"),
+                "20m",
+                labels={"path_category": "rotation"},
+                every="1m",
+            ),
+            silent("a third of it does", FINE | _few("0+2x100", "0+1x100"), "40m", every="1m"),
+            silent("it failed for some minutes", FINE | _few("0+2x100", "0x20 0+2x4 8x80"), "40m", every="1m"),
+            silent(
+                "a few were made, and failed", FINE | _requests("503", "0x10 1 2 3 3x100", "audit"), "20m", every="1m"
+            ),
+        ),
     ),
     _slow(
         "Fast",
