@@ -90,7 +90,7 @@ def test_from_nothing_to_a_vault_that_is_watched_and_to_its_end(pods_of):
     assert re.search(r"^skt_\S{43}$", said, re.MULTILINE)
     assert pods["api"].running["api"].get("api", "/v1/health")[0] == 200
     assert_scraped(chart, pods)
-    status, said = tested(pods)
+    status, said = helm_tested(pods)
     assert (status, said.startswith('200 {"status":"ready"')) == (0, True), said
 
     for pod in (pods["api"], pods["worker"]):
@@ -99,7 +99,7 @@ def test_from_nothing_to_a_vault_that_is_watched_and_to_its_end(pods_of):
             assert "Traceback" not in each.log.read_text()
 
 
-def tested(pods):
+def helm_tested(pods):
     """What `helm test` says, to which the Service is this machine."""
     (container,) = pods["test"].spec["containers"]
     *command, url = container["command"]
@@ -141,9 +141,9 @@ def test_the_process_itself_may_speak_tls_as_whatever_user(pods_of, stored, tmp_
     ):
         secured.sendall(b"GET /v1/health HTTP/1.1\r\nHost: vault.example.com\r\nConnection: close\r\n\r\n")
         assert secured.recv(100).startswith(b"HTTP/1.1 200")
-    assert tested(pods)[0] == 0
+    assert helm_tested(pods)[0] == 0
     pods["api"].down()
-    assert tested(pods)[0] != 0
+    assert helm_tested(pods)[0] != 0
 
 
 def test_the_root_key_may_be_in_aws_kms(pods_of):
