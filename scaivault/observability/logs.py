@@ -49,8 +49,6 @@ _KNOWN = frozenset(FIELDS)
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 OURS = "scaivault"
 GUNICORN = "gunicorn."
-POOL = "psycopg.pool"
-SAME_AGAIN_SECONDS = 10.0
 HIDDEN = "…"
 MOST_CHARACTERS = 500
 
@@ -129,20 +127,10 @@ class _Lines(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self.setFormatter(formatter)
         self._on_message = on_message
-        self._last: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Libraries' debug lines show what they carry: parameters, headers, bodies."""
-        if record.name == POOL:
-            return record.levelno >= logging.INFO and self._is_news(str(record.msg), record.created)
         return record.levelno >= logging.INFO or _is_ours(record)
-
-    def _is_news(self, template: str, when: float) -> bool:
-        """Once in a while of each kind: while a database is away the pool has 30 such lines a second."""
-        if when - self._last.get(template, float("-inf")) < SAME_AGAIN_SECONDS:
-            return False
-        self._last[template] = when
-        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         super().emit(record)

@@ -42,20 +42,6 @@ def lines(stream):
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-def test_what_the_pool_says_thirty_times_a_second_is_said_once_in_a_while(stream):
-    pool = logging.getLogger("psycopg.pool")
-    start = pool.makeRecord(pool.name, logging.WARNING, "", 0, "", (), None).created
-    for seconds in (0, 0.1, 5, 9.9, 10.1, 12):
-        for text in ("error connecting in %r", "reconnection attempt in pool %r failed"):
-            record = pool.makeRecord(pool.name, logging.WARNING, "", 0, text, ("pool-1",), None)
-            record.created = start + seconds
-            pool.handle(record)
-    logging.getLogger("another").warning("once")
-    logging.getLogger("another").warning("once")
-    told = [line["event"].split()[0] for line in lines(stream)]
-    assert told == ["error", "reconnection"] * 2 + ["once"] * 2
-
-
 def test_a_line_has_the_documented_form(stream):
     logs.logger("scaivault.request")(
         "warn", "request", request_id="req_1", tenant_id="tnt_dev", status=403, duration_ms=1.25, method="GET"

@@ -3,10 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, LiteralString
 
 from scaivault.features.events.model.subscriptions import Subscription, Wish
 from scaivault.features.events.store.authority import IS_SUSPENDED
 from scaivault.storage.database import Session
+
+# A subscription, with what its webhook is like where it is delivered.
+_SELECT: Final[LiteralString] = f"""
+        SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
+               subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
+               subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
+               coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
+               {IS_SUSPENDED} AS is_suspended,
+               (SELECT max(expires_at) FROM webhook_secrets AS secrets
+                 WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
+                   AND expires_at > %(now)s) AS previous_secret_expires_at
+          FROM subscriptions
+          LEFT JOIN webhooks ON webhooks.tenant_id = subscriptions.tenant_id AND webhooks.id = subscriptions.id
+          LEFT JOIN webhook_lanes AS lanes ON lanes.tenant_id = webhooks.tenant_id AND lanes.webhook_id = webhooks.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +87,7 @@ def find_subscription(
     return session.one(
         Subscription,
         f"""
-        SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
-               subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
-               subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
-               coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
-               {IS_SUSPENDED} AS is_suspended,
-               (SELECT max(expires_at) FROM webhook_secrets AS secrets
-                 WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
-                   AND expires_at > %(now)s) AS previous_secret_expires_at
-          FROM subscriptions
-          LEFT JOIN webhooks ON webhooks.tenant_id = subscriptions.tenant_id AND webhooks.id = subscriptions.id
-          LEFT JOIN webhook_lanes AS lanes ON lanes.tenant_id = webhooks.tenant_id AND lanes.webhook_id = webhooks.id
+        {_SELECT}
          WHERE subscriptions.tenant_id = %(tenant_id)s AND subscriptions.id = %(subscription_id)s
            AND (%(owner_id)s::text IS NULL OR owner_id = %(owner_id)s)
         """,
@@ -99,17 +105,7 @@ def list_subscriptions(
     return session.many(
         Subscription,
         f"""
-        SELECT subscriptions.id, subscriptions.name, owner_id, paths, subscriptions.events, subscriptions.path_prefix,
-               subscriptions.secret_type, subscriptions.tags, delivery_type, buffer_size, subscriptions.created_at,
-               subscriptions.updated_at, url, coalesce(is_enabled, true) AS is_enabled,
-               coalesce(last_attempt_failed, false) AS last_attempt_failed, subscriptions.revision,
-               {IS_SUSPENDED} AS is_suspended,
-               (SELECT max(expires_at) FROM webhook_secrets AS secrets
-                 WHERE secrets.tenant_id = subscriptions.tenant_id AND secrets.webhook_id = subscriptions.id
-                   AND expires_at > %(now)s) AS previous_secret_expires_at
-          FROM subscriptions
-          LEFT JOIN webhooks ON webhooks.tenant_id = subscriptions.tenant_id AND webhooks.id = subscriptions.id
-          LEFT JOIN webhook_lanes AS lanes ON lanes.tenant_id = webhooks.tenant_id AND lanes.webhook_id = webhooks.id
+        {_SELECT}
          WHERE subscriptions.tenant_id = %(tenant_id)s
            AND (%(owner_id)s::text IS NULL OR owner_id = %(owner_id)s)
            AND (%(after)s::text IS NULL OR subscriptions.id < %(after)s)
